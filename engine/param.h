@@ -1,0 +1,31 @@
+// What a network says of each of its parameters, so that loaders and writers need to know no network and
+// networks no file: the published state-dict name, the published shape, and how our layout differs from the
+// published one.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/tensor.h"
+
+namespace bp {
+
+enum class Layout : std::uint8_t {
+  as_is,
+  conv,          // published [O,I,kh,kw], ours [O,kh,kw,I]
+  depthwise,     // published [C,1,kh,kw], ours [kh,kw,C]
+  transpose2x2,  // published [I,O,2,2],  ours [2,2,O,I]
+};
+
+struct Param {
+  std::string name;  // published, with its prefix: "image_encoder.blocks.0.norm1.weight"
+  Shape shape;       // published
+  Layout layout = Layout::as_is;
+  Tensor* tensor = nullptr;  // where it goes, in our layout
+};
+using Params = std::vector<Param>;
+
+// A tensor in published layout, in ours (the same handle where nothing changes), and back.
+Tensor to_ours(const Tensor& published, Layout layout);
+Tensor to_published(const Tensor& ours, const Shape& published, Layout layout);
+
+}  // namespace bp

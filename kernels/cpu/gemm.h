@@ -1,0 +1,32 @@
+// The register tile that matmul and attention are built on. Included inside the level's namespace, after
+// simd.h.
+//
+// A strip of up to kMR rows of A, stored row by row with the constant stride kAStride, times a panel of B,
+// stored [k][kNR], gives a tile of C in registers. The constant stride turns every address of A into base +
+// constant, and being no multiple of 4096 bytes it keeps the rows of a strip in different cache sets.
+
+constexpr int kNV = 2;  // vectors per row of a tile
+constexpr int kMR =
+    BP_ISA_LEVEL == 512 ? 14 : 6;  // rows: accumulators, B and one broadcast fill the registers
+constexpr int kNR = kNV * kLanes;  // columns of a panel
+constexpr i64 kKC =
+    BP_ISA_LEVEL == 512 ? 384 : 256;  // depth of a strip: it stays in L1 while panels stream by
+constexpr i64 kAStride = kKC + 16;
+
+// out[i][j] (+)= sum over k of a[i][k] b[k][j], for i < rows <= kMR and j < kNR (or only kLanes if half); k
+// <= kKC for the strip layout to hold. `out` has row stride ld. accumulate adds to out, otherwise it is
+// overwritten.
+void tile(int rows, bool half, const float* a, const float* b, i64 k, float* out, i64 ld, bool accumulate);
+
+// Copies `rows` rows of n values from src (stride ld) into a strip, times scale. Columns beyond n are not
+// written.
+template <class T>
+BP_INLINE void pack_rows(const T* src, i64 ld, int rows, i64 n, float scale, float* strip) {
+  for (int i = 0; i < rows; ++i) {
+    const T* from = src + i * ld;
+    float* to = strip + i * kAStride;
+    i64 j = 0;
+    for (; j + kLanes <= n; j += kLanes) store(to + j, scale * load(from + j));
+    for (; j < n; ++j) to[j] = scale * to_f32(from[j]);
+  }
+}

@@ -1,0 +1,139 @@
+// Vectors of the level BP_ISA in GCC's vector extension: arithmetic is written with operators and compiles to
+// the level's instructions. Include after isa_begin.h (this file has no includes of its own on purpose).
+// Functions here are always inlined, so no two levels can share a copy.
+
+#if BP_ISA_LEVEL == 512
+#define BP_VECTOR_BYTES 64
+#elif BP_ISA_LEVEL == 2
+#define BP_VECTOR_BYTES 32
+#else
+#define BP_VECTOR_BYTES 16
+#endif
+#define BP_INLINE [[gnu::always_inline]] inline
+
+constexpr int kLanes = BP_VECTOR_BYTES / 4;
+typedef float vf __attribute__((vector_size(BP_VECTOR_BYTES)));
+typedef std::int32_t vi __attribute__((vector_size(BP_VECTOR_BYTES)));
+typedef std::uint32_t vu __attribute__((vector_size(BP_VECTOR_BYTES)));
+typedef std::uint16_t vh __attribute__((vector_size(BP_VECTOR_BYTES / 2)));
+typedef float vf_any __attribute__((vector_size(BP_VECTOR_BYTES), aligned(4), may_alias));
+typedef std::uint16_t vh_any __attribute__((vector_size(BP_VECTOR_BYTES / 2), aligned(2), may_alias));
+
+BP_INLINE vf splat(float x) {
+  return x - vf{};
+}  // x + 0 would turn -0 into +0, so the compiler would keep the addition
+
+BP_INLINE vf load(const float* p) {
+  return *reinterpret_cast<const vf_any*>(p);
+}
+BP_INLINE void store(float* p, vf x) {
+  *reinterpret_cast<vf_any*>(p) = x;
+}
+
+BP_INLINE vf load(const bf16* p) {
+  const vh h = *reinterpret_cast<const vh_any*>(p);
+  return reinterpret_cast<vf>(__builtin_convertvector(h, vu) << 16);
+}
+BP_INLINE void store(bf16* p, vf x) {  // nearest even; NaN stays NaN
+  const vu u = reinterpret_cast<vu>(x);
+  const vu rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  const vu nan = (u >> 16) | 0x40u;
+  const vi is_nan = (x != x);
+  const vu r = reinterpret_cast<vu>(is_nan ? reinterpret_cast<vi>(nan) : reinterpret_cast<vi>(rounded));
+  *reinterpret_cast<vh_any*>(p) = __builtin_convertvector(r, vh);
+}
+
+// The first n < kLanes elements; the others are zero on load and untouched on store.
+template <class T>
+BP_INLINE vf load_part(const T* p, i64 n) {
+  T buffer[kLanes] = {};
+  for (i64 i = 0; i < n; ++i) buffer[i] = p[i];
+  return load(buffer);
+}
+template <class T>
+BP_INLINE void store_part(T* p, vf x, i64 n) {
+  T buffer[kLanes];
+  store(buffer, x);
+  for (i64 i = 0; i < n; ++i) p[i] = buffer[i];
+}
+
+// x in the first n lanes, zero in the others.
+BP_INLINE vf first_lanes(vf x, i64 n) {
+  vi lane;
+  for (int i = 0; i < kLanes; ++i) lane[i] = i;
+  return lane < static_cast<std::int32_t>(n) ? x : vf{};
+}
+
+BP_INLINE vf max(vf a, vf b) {
+  return a > b ? a : b;
+}
+BP_INLINE vf min(vf a, vf b) {
+  return a < b ? a : b;
+}
+
+BP_INLINE float sum_lanes(vf x) {
+  float s[kLanes];
+  store(s, x);
+  for (int w = kLanes / 2; w > 0; w /= 2)
+    for (int i = 0; i < w; ++i) s[i] += s[i + w];
+  return s[0];
+}
+BP_INLINE float max_lanes(vf x) {
+  float s[kLanes];
+  store(s, x);
+  for (int w = kLanes / 2; w > 0; w /= 2)
+    for (int i = 0; i < w; ++i) s[i] = s[i] > s[i + w] ? s[i] : s[i + w];
+  return s[0];
+}
+
+// e^x: x = n ln 2 + r with |r| <= ln 2 / 2, Taylor in r to degree 6; relative error below 2e-7. Below -87.3
+// it is 0, above 88.7 infinity; NaN stays NaN.
+BP_INLINE vf exp(vf x) {
+  const vf clamped = min(max(x, splat(-87.3f)), splat(88.7f));
+  const vf shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const vf n = (clamped * 1.44269504088896341f + shifter) - shifter;
+  const vf r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+  vf p = splat(1.0f / 720);
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  // 2^n in two factors, since n = 128 alone would overflow the exponent.
+  const vi whole = __builtin_convertvector(n, vi);
+  const vi half = whole >> 1;
+  const vf a = reinterpret_cast<vf>((half + 127) << 23);
+  const vf b = reinterpret_cast<vf>((whole - half + 127) << 23);
+  vf y = p * a * b;
+  y = x < splat(-87.3f) ? splat(0.0f) : y;
+  y = x > splat(88.7f) ? splat(__builtin_inff()) : y;
+  return x != x ? x : y;
+}
+
+// erf by Abramowitz and Stegun 7.1.26; absolute error below 2e-7 (its own 1.5e-7 and rounding).
+BP_INLINE vf erf(vf x) {
+  const vf a = x < splat(0.0f) ? -x : x;
+  const vf t = 1.0f / (1.0f + 0.3275911f * a);
+  vf p = splat(1.061405429f);
+  p = p * t - 1.453152027f;
+  p = p * t + 1.421413741f;
+  p = p * t - 0.284496736f;
+  p = p * t + 0.254829592f;
+  const vf y = 1.0f - p * t * exp(-a * a);
+  return x < splat(0.0f) ? -y : y;
+}
+
+BP_INLINE vf gelu(vf x) {
+  return 0.5f * x * (1.0f + erf(x * 0.70710678118654752f));
+}
+BP_INLINE vf relu(vf x) {
+  return max(x, splat(0.0f));
+}
+BP_INLINE vf sigmoid(vf x) {
+  return 1.0f / (1.0f + exp(-x));
+}
+
+BP_INLINE vf activate(k::Act act, vf x) {
+  return act == k::Act::gelu ? gelu(x) : act == k::Act::relu ? relu(x) : x;
+}

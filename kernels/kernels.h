@@ -1,0 +1,239 @@
+// Every kernel of the system, as one table of function pointers per device over plain argument structs.
+//
+// Conventions: tensors are contiguous unless strides are given; feature maps are channels-last [N,H,W,C];
+// sizes and strides count elements. `dtype` is that of all floating inputs and outputs (f32 or bf16;
+// arithmetic accumulates in f32); what is always f32 says so. A pointer marked "or null" is optional. Outputs
+// never overlap inputs except where said. Results do not depend on the number of threads.
+#pragma once
+#include "kernels/dtype.h"
+
+namespace bp::k {
+
+constexpr int kMaxRank = 6;
+
+enum class Act : std::uint8_t { none, gelu, relu };  // gelu is the exact (erf) one
+enum class UnaryOp : std::uint8_t { gelu, relu, sigmoid, affine };
+enum class BinaryOp : std::uint8_t { add, sub, mul, div };
+
+struct Fill {  // y[i] = value; i32 and u8 too
+  void* y;
+  i64 n;
+  float value;
+  DType dtype;
+};
+struct Cast {  // between f32 and bf16
+  const void* x;
+  void* y;
+  i64 n;
+  DType from, to;
+};
+struct StridedCopy {  // y[i . ys] = x[i . xs] over all indices i of dims; elements of `size` bytes
+  const void* x;
+  void* y;
+  int rank;
+  i64 dims[kMaxRank], xs[kMaxRank], ys[kMaxRank];
+  int size;
+};
+struct Unary {  // y = op(x); affine: alpha * x + beta; y may be x
+  UnaryOp op;
+  const void* x;
+  void* y;
+  i64 n;
+  DType dtype;
+  float alpha, beta;
+};
+struct UnaryBackward {  // dx = dy * op'(x); dx may be dy
+  UnaryOp op;
+  const void *x, *dy;
+  void* dx;
+  i64 n;
+  DType dtype;
+  float alpha;
+};
+struct Binary {  // y = a op b; y contiguous over dims, a stride of 0 repeats an operand; y may be a or b if
+                 // that is not repeated
+  BinaryOp op;
+  const void *a, *b;
+  void* y;
+  int rank;
+  i64 dims[kMaxRank], as[kMaxRank], bs[kMaxRank];
+  DType dtype;
+};
+struct SumTo {  // y[i . ys] = scale * sum of x over the axes whose ys is 0; x contiguous over dims, y of
+                // y_numel elements
+  const void* x;
+  void* y;
+  int rank;
+  i64 dims[kMaxRank], ys[kMaxRank];
+  i64 y_numel;
+  float scale;
+  DType dtype;
+};
+
+struct Matmul {  // C = act(alpha op(A) op(B) + bias) + residual, or C += alpha op(A) op(B) with accumulate;
+                 // per batch
+  const void *a, *b;
+  void* c;
+  i64 m, n, k;
+  bool ta, tb;                           // A is [m,k], or [k,m] if ta; B is [k,n], or [n,k] if tb
+  i64 lda, ldb, ldc;                     // row strides of A, B, C as stored
+  i64 batch, a_batch, b_batch, c_batch;  // count and strides of batched products; a stride of 0 repeats
+  float alpha;
+  const void* bias;      // [n] or null
+  const void* residual;  // addressed like C, or null; may be C
+  Act act;
+  bool accumulate;  // excludes bias, act and residual
+  DType dtype;
+};
+
+struct Softmax {  // over the last axis
+  const void* x;
+  void* y;
+  i64 rows, cols;
+  DType dtype;
+};
+struct SoftmaxBackward {  // dx = y * (dy - sum(y * dy))
+  const void *y, *dy;
+  void* dx;
+  i64 rows, cols;
+  DType dtype;
+};
+struct LayerNorm {  // y = (x - mean) * rstd * w + b over the last axis; stats [rows,2] f32 = mean, rstd, or
+                    // null
+  const void *x, *w, *b;
+  void* y;
+  float* stats;
+  i64 rows, cols;
+  float eps;
+  DType dtype;
+};
+struct LayerNormBackward {  // dx, dw, db: each may be null
+  const void *x, *w, *dy;
+  const float* stats;
+  void *dx, *dw, *db;
+  i64 rows, cols;
+  DType dtype;
+};
+
+struct Conv2d {  // x [n,h,w,c], weight [o,kh,kw,c], bias [o] or null -> y [n,oh,ow,o], oh = (h + 2 pad -
+                 // kh)/stride + 1
+  const void *x, *weight, *bias;
+  void* y;
+  i64 n, h, w, c, o, kh, kw, stride, pad;
+  Act act;
+  DType dtype;
+};
+struct Conv2dBackward {  // dx, dweight: each may be null
+  const void *x, *weight, *dy;
+  void *dx, *dweight;
+  i64 n, h, w, c, o, kh, kw, stride, pad;
+  DType dtype;
+};
+struct Depthwise {  // x [n,h,w,c], weight [3,3,c], bias [c] or null, padding 1 -> y [n,oh,ow,c], oh = (h -
+                    // 1)/stride + 1
+  const void *x, *weight, *bias;
+  void* y;
+  i64 n, h, w, c, stride;
+  Act act;
+  DType dtype;
+};
+struct DepthwiseBackward {  // dx, dweight: each may be null
+  const void *x, *weight, *dy;
+  void *dx, *dweight;
+  i64 n, h, w, c, stride;
+  DType dtype;
+};
+
+struct Attention {  // o = softmax(scale q k^T) v per batch and head; head h of token t at t * row + h * d
+  const void *q, *k, *v;
+  void* o;     // [batch,nq,heads*d]
+  float* lse;  // [batch,heads,nq] log of the softmax denominators, or null
+  i64 batch, heads, nq, nk, d;
+  i64 q_row, k_row, v_row, q_batch, k_batch, v_batch;
+  float scale;
+  DType dtype;
+};
+struct AttentionBackward {  // dq, dk, dv contiguous [batch,n,heads*d]; q, k, v as in the forward
+  Attention forward;
+  const void* dout;  // [batch,nq,heads*d]
+  void *dq, *dk, *dv;
+};
+
+// Self-attention inside windows of win_h x win_w tokens of a [batch,h,w] grid, windows addressed by index.
+// Where a window sticks out at the right or bottom, its tokens take their q, k, v from `pad` [3 heads d]
+// (they are attended to, and write nothing). Logits are scale q.k, plus
+//   SAM's decomposed relative positions q.rel_h[qy - ky + win_h - 1] + q.rel_w[qx - kx + win_w - 1]  (q
+//   unscaled), or TinyViT's table bias[head, |qy - ky| * win_w + |qx - kx|].
+struct WindowAttention {
+  const void* qkv;            // [batch,h,w,3*heads*d]
+  const void* pad;            // [3*heads*d]; null if no window sticks out
+  const void *rel_h, *rel_w;  // [2 win_h - 1, d], [2 win_w - 1, d], or both null
+  const void* bias;           // [heads, win_h * win_w] or null
+  void* y;                    // [batch,h,w,heads*d]
+  float* lse;                 // [batch,windows,heads,win_h*win_w] or null
+  i64 batch, h, w, heads, d, win_h, win_w;
+  bool per_head;  // qkv's last axis is [heads][q|k|v][d] (TinyViT) instead of [q|k|v][heads][d] (SAM)
+  float scale;
+  DType dtype;
+};
+struct WindowAttentionBackward {  // without relative positions only; dpad and dbias may be null
+  WindowAttention forward;
+  const void* dout;  // [batch,h,w,heads*d]
+  void *dqkv, *dpad, *dbias;
+};
+
+struct ResizeBilinear {  // half-pixel centres, edges clamped (align_corners false); x [n,h,w,c] -> y
+                         // [n,oh,ow,c]
+  const void* x;
+  void* y;
+  i64 n, h, w, c, oh, ow;
+  DType dtype;
+};
+struct ResizeBilinearBackward {
+  const void* dy;
+  void* dx;
+  i64 n, h, w, c, oh, ow;  // h, w of the forward's input
+  DType dtype;
+};
+struct ResizePil {  // PIL's antialiased bilinear on 8 bits: x [h,w,c] -> y [oh,ow,c], u8, c from 1 to 4
+  const u8* x;
+  u8* y;
+  i64 h, w, c, oh, ow;
+};
+struct NormalizePad {  // y[0:h,0:w] = (x - mean) / std, zero right and below; x u8 [h,w,3] -> y [oh,ow,3]
+  const u8* x;
+  void* y;
+  i64 h, w, oh, ow;
+  float mean[3], std[3];
+  DType dtype;
+};
+
+struct Kernels {
+  const char* name;  // of the device and level, as in "cpu avx512"
+  void (*fill)(const Fill&);
+  void (*cast)(const Cast&);
+  void (*strided_copy)(const StridedCopy&);
+  void (*unary)(const Unary&);
+  void (*unary_backward)(const UnaryBackward&);
+  void (*binary)(const Binary&);
+  void (*sum_to)(const SumTo&);
+  void (*matmul)(const Matmul&);
+  void (*softmax)(const Softmax&);
+  void (*softmax_backward)(const SoftmaxBackward&);
+  void (*layer_norm)(const LayerNorm&);
+  void (*layer_norm_backward)(const LayerNormBackward&);
+  void (*conv2d)(const Conv2d&);
+  void (*conv2d_backward)(const Conv2dBackward&);
+  void (*depthwise)(const Depthwise&);
+  void (*depthwise_backward)(const DepthwiseBackward&);
+  void (*attention)(const Attention&);
+  void (*attention_backward)(const AttentionBackward&);
+  void (*window_attention)(const WindowAttention&);
+  void (*window_attention_backward)(const WindowAttentionBackward&);
+  void (*resize_bilinear)(const ResizeBilinear&);
+  void (*resize_bilinear_backward)(const ResizeBilinearBackward&);
+  void (*resize_pil)(const ResizePil&);
+  void (*normalize_pad)(const NormalizePad&);
+};
+
+}  // namespace bp::k
