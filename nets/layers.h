@@ -1,0 +1,59 @@
+// The layers that networks are made of: plain structs of parameters with a call operator. collect() names the
+// parameters as the published state dicts do, so loaders fill them without knowing the network.
+#pragma once
+#include <string>
+
+#include "engine/ops.h"
+#include "engine/param.h"
+
+namespace bp {
+
+struct Linear {  // act(x w^T + b) + residual; x [..,in] -> [..,out]
+  i64 in = 0, out = 0;
+  Tensor weight{}, bias{};
+
+  Tensor operator()(const Tensor& x, Act act = Act::none, const Tensor& residual = {}) const {
+    return linear(x, weight, bias, act, residual);
+  }
+  void collect(Params& params, const std::string& prefix) {
+    params.push_back({prefix + ".weight", {out, in}, Layout::as_is, &weight});
+    params.push_back({prefix + ".bias", {out}, Layout::as_is, &bias});
+  }
+};
+
+struct LayerNorm {  // over the last axis, which on channels-last maps is SAM's LayerNorm2d
+  i64 width = 0;
+  float eps = 1e-5f;
+  Tensor weight{}, bias{};
+
+  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight, bias, eps); }
+  void collect(Params& params, const std::string& prefix) {
+    params.push_back({prefix + ".weight", {width}, Layout::as_is, &weight});
+    params.push_back({prefix + ".bias", {width}, Layout::as_is, &bias});
+  }
+};
+
+struct Conv {  // dense convolution, [N,H,W,in] -> [N,H',W',out]
+  i64 in = 0, out = 0, kernel = 1, stride = 1, pad = 0;
+  bool has_bias = true;
+  Tensor weight{}, bias{};
+
+  Tensor operator()(const Tensor& x) const { return conv2d(x, weight, bias, stride, pad); }
+  void collect(Params& params, const std::string& prefix) {
+    params.push_back({prefix + ".weight", {out, in, kernel, kernel}, Layout::conv, &weight});
+    if (has_bias) params.push_back({prefix + ".bias", {out}, Layout::as_is, &bias});
+  }
+};
+
+struct ConvTranspose2x2 {  // stride 2, [N,H,W,in] -> [N,2H,2W,out]
+  i64 in = 0, out = 0;
+  Tensor weight{}, bias{};
+
+  Tensor operator()(const Tensor& x) const { return conv_transpose2x2(x, weight, bias); }
+  void collect(Params& params, const std::string& prefix) {
+    params.push_back({prefix + ".weight", {in, out, 2, 2}, Layout::transpose2x2, &weight});
+    params.push_back({prefix + ".bias", {out}, Layout::as_is, &bias});
+  }
+};
+
+}  // namespace bp
