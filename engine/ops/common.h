@@ -4,7 +4,9 @@
 
 namespace bp {
 
-inline const k::Kernels& kernels(const Tensor& x) { return kernels(x.device()); }
+inline const k::Kernels& kernels(const Tensor& x) {
+  return kernels(x.device());
+}
 
 inline void require_float(const char* op, const Tensor& x) {
   require(x.defined(), op, ": undefined input");
@@ -19,11 +21,39 @@ inline void require_alike(const char* op, std::initializer_list<Tensor> inputs) 
     if (!x) continue;
     require_float(op, x);
     if (!first) first = &x;
-    require(x.dtype() == first->dtype(), op, ": dtypes ", name_of(first->dtype()), " and ", name_of(x.dtype()));
+    require(x.dtype() == first->dtype(), op, ": dtypes ", name_of(first->dtype()), " and ",
+            name_of(x.dtype()));
     require(x.device() == first->device(), op, ": inputs on ", first->device(), " and ", x.device());
   }
 }
 
-inline void* raw_or_null(const Tensor& x) { return x ? x.raw() : nullptr; }
+// Strides of a contiguous tensor of `shape` as seen from `rank` axes aligned at the end; 0 where its axis is
+// 1 or absent.
+inline void broadcast_strides(const Shape& shape, int rank, i64* strides) {
+  i64 stride = 1;
+  for (int i = 1; i <= rank; ++i) {
+    const i64 size = i <= shape.rank() ? shape[-i] : 1;
+    strides[rank - i] = size == 1 ? 0 : stride;
+    stride *= size;
+  }
+}
+
+// Copies [x_begin, x_begin + count) of x's axis `axis` to [y_begin, ..) of y's; the other axes are equal.
+void copy_range(const Tensor& x, const Tensor& y, int axis, i64 x_begin, i64 y_begin, i64 count);
+
+inline void* raw_or_null(const Tensor& x) {
+  return x ? x.raw() : nullptr;
+}
+inline Tensor detached(const Tensor& x) {
+  return x ? x.detach() : x;
+}
+inline std::string shape_text(const Tensor& x) {
+  return x ? text(x.shape()) : "none";
+}
+
+// act as an op of its own, with its gradient.
+inline Tensor activate(const Tensor& x, Act act) {
+  return act == Act::gelu ? gelu(x) : act == Act::relu ? relu(x) : x;
+}
 
 }  // namespace bp

@@ -1,0 +1,32 @@
+#include "engine/ops/common.h"
+
+namespace bp {
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, i64 heads, float scale) {
+  require_alike("attention", {q, k, v});
+  const bool fits = q.defined() && k.defined() && v.defined() && q.rank() == 3 && k.rank() == 3 &&
+                    k.shape() == v.shape() && q.dim(0) == k.dim(0) && q.dim(2) == k.dim(2);
+  require(fits, "attention: q ", shape_text(q), ", k ", shape_text(k), ", v ", shape_text(v));
+  const i64 batch = q.dim(0), nq = q.dim(1), nk = k.dim(1), c = q.dim(2);
+  require(heads >= 1 && c % heads == 0, "attention: ", heads, " heads for ", c, " channels");
+  require(nk >= 1, "attention: no keys in ", k.shape());
+
+  const bool track = tracks_grad({q, k, v});
+  Tensor o = empty_like(q), lse = track ? empty({batch, heads, nq}, DType::f32, q.device()) : Tensor{};
+  const k::Attention forward{q.raw(), k.raw(), v.raw(),  o.raw(), static_cast<float*>(raw_or_null(lse)),
+                             batch,   heads,   nq,       nk,      c / heads,
+                             c,       c,       c,        nq * c,  nk * c,
+                             nk * c,  scale,   q.dtype()};
+  kernels(q).attention(forward);
+  if (track)
+    record(
+        o, {q, k, v},
+        [forward, lse, q = q.detach(), k = k.detach(), v = v.detach(), o = o.detach()](const Tensor& dout) {
+          const Tensor dq = empty_like(q), dk = empty_like(k), dv = empty_like(v);
+          kernels(dout).attention_backward({forward, dout.raw(), dq.raw(), dk.raw(), dv.raw()});
+          return Gradients{dq, dk, dv};
+        });
+  return o;
+}
+
+}  // namespace bp

@@ -1,0 +1,223 @@
+// Convolution as a matrix product: a chunk of output pixels at a time, the patch of the input under each
+// pixel becomes one row of a matrix of kh*kw*c columns in scratch, which is multiplied by the weight. The
+// backward works in f32 throughout, since its sums run over chunks.
+#include <algorithm>
+#include <type_traits>
+
+#include "kernels/kernels.h"
+#include "kernels/threads.h"
+
+#include "kernels/cpu/isa_begin.h"
+#include "kernels/cpu/simd.h"
+#include "kernels/cpu/table.h"
+
+namespace {
+
+constexpr int kSlot = 0;                // matmul keeps 3, 6 and 7 for itself (kernels/threads.h)
+constexpr i64 kColumns = i64{1} << 19;  // elements of the matrix of patches at once: 2 MB in f32
+
+struct Geometry {
+  i64 n, h, w, c, kh, kw, stride, pad, oh, ow;
+  i64 patch() const { return kh * kw * c; }
+  i64 pixels() const { return n * oh * ow; }
+};
+
+template <class P>
+Geometry geometry(const P& p) {
+  return {p.n,
+          p.h,
+          p.w,
+          p.c,
+          p.kh,
+          p.kw,
+          p.stride,
+          p.pad,
+          (p.h + 2 * p.pad - p.kh) / p.stride + 1,
+          (p.w + 2 * p.pad - p.kw) / p.stride + 1};
+}
+
+template <class From, class To>
+BP_INLINE void copy(const From* from, To* to, i64 n) {
+  i64 i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(to + i, load(from + i));
+  for (; i < n; ++i) to[i] = from_f32<To>(to_f32(from[i]));
+}
+template <class T>
+BP_INLINE void zero(T* to, i64 n) {
+  for (i64 i = 0; i < n; ++i) to[i] = T{};
+}
+
+// Patches of output pixels [first, first + count).
+template <class From, class To>
+void gather_patches(const From* x, const Geometry& g, i64 first, i64 count, To* columns) {
+  const i64 run = g.kw * g.c;
+  parallel_for(count, std::max<i64>(1, 16384 / g.patch()), [&](i64 begin, i64 end) {
+    To* to = columns + begin * g.patch();
+    for (i64 p = first + begin; p < first + end; ++p) {
+      const i64 ix = p % g.ow * g.stride - g.pad, iy = p / g.ow % g.oh * g.stride - g.pad;
+      const From* image = x + p / (g.ow * g.oh) * g.h * g.w * g.c;
+      // Columns of the patch that lie inside the image: [left, right).
+      const i64 left = std::min(g.kw, std::max<i64>(0, -ix)),
+                right = std::max(left, std::min(g.kw, g.w - ix));
+      for (i64 y = iy; y < iy + g.kh; ++y, to += run) {
+        if (y < 0 || y >= g.h) {
+          zero(to, run);
+          continue;
+        }
+        zero(to, left * g.c);
+        copy(image + (y * g.w + ix + left) * g.c, to + left * g.c, (right - left) * g.c);
+        zero(to + right * g.c, (g.kw - right) * g.c);
+      }
+    }
+  });
+}
+
+template <class T>
+void run(const k::Conv2d& p) {
+  const Geometry g = geometry(p);
+  const T* x = static_cast<const T*>(p.x);
+  const i64 patch = g.patch();
+  const i64 step = std::min(g.pixels(), std::max<i64>(64, kColumns / patch));
+  T* columns = scratch<T>(kSlot, step * patch);
+  for (i64 first = 0; first < g.pixels(); first += step) {
+    const i64 count = std::min(step, g.pixels() - first);
+    gather_patches(x, g, first, count, columns);
+    matmul({.a = columns,
+            .b = p.weight,
+            .c = static_cast<T*>(p.y) + first * p.o,
+            .m = count,
+            .n = p.o,
+            .k = patch,
+            .ta = false,
+            .tb = true,
+            .lda = patch,
+            .ldb = patch,
+            .ldc = p.o,
+            .batch = 1,
+            .a_batch = 0,
+            .b_batch = 0,
+            .c_batch = 0,
+            .alpha = 1,
+            .bias = p.bias,
+            .residual = nullptr,
+            .act = p.act,
+            .accumulate = false,
+            .dtype = p.dtype});
+  }
+}
+
+// x itself where it is f32, else its values in `buffer`.
+const float* as_f32(const float* x, i64, float*) {
+  return x;
+}
+const float* as_f32(const bf16* x, i64 n, float* buffer) {
+  cast({x, buffer, n, DType::bf16, DType::f32});
+  return buffer;
+}
+
+k::Matmul product(const float* a, bool ta, i64 lda, const float* b, i64 ldb, float* c, i64 m, i64 n,
+                  i64 depth) {
+  return {.a = a,
+          .b = b,
+          .c = c,
+          .m = m,
+          .n = n,
+          .k = depth,
+          .ta = ta,
+          .tb = false,
+          .lda = lda,
+          .ldb = ldb,
+          .ldc = n,
+          .batch = 1,
+          .a_batch = 0,
+          .b_batch = 0,
+          .c_batch = 0,
+          .alpha = 1,
+          .bias = nullptr,
+          .residual = nullptr,
+          .act = k::Act::none,
+          .accumulate = false,
+          .dtype = DType::f32};
+}
+
+// dweight = sum over pixels of dy^T patch.
+template <class T>
+void weight_gradient(const k::Conv2dBackward& p, const Geometry& g) {
+  const T *x = static_cast<const T*>(p.x), *dy = static_cast<const T*>(p.dy);
+  const i64 patch = g.patch(), step = std::min(g.pixels(), std::max<i64>(64, kColumns / patch));
+  float* columns = scratch<float>(kSlot, step * (patch + p.o) + p.o * patch);
+  float *dy_f32 = columns + step * patch, *sums = dy_f32 + step * p.o;
+  if constexpr (std::is_same_v<T, float>) sums = static_cast<float*>(p.dweight);
+  for (i64 first = 0; first < g.pixels(); first += step) {
+    const i64 count = std::min(step, g.pixels() - first);
+    gather_patches(x, g, first, count, columns);
+    const float* d = as_f32(dy + first * p.o, count * p.o, dy_f32);
+    k::Matmul m = product(d, true, p.o, columns, patch, sums, p.o, patch, count);
+    m.accumulate = first > 0;
+    matmul(m);
+  }
+  if constexpr (!std::is_same_v<T, float>) cast({sums, p.dweight, p.o * patch, DType::f32, DType::bf16});
+}
+
+// The patches' gradients dy weight, of `images` images, added up where they overlap: each input pixel
+// collects from the output pixels that saw it.
+template <class T>
+void collect_patches(const float* columns, const Geometry& g, i64 images, T* dx) {
+  const i64 patch = g.patch();
+  parallel_for(images * g.h, 1, [&](i64 begin, i64 end) {
+    float* row = scratch<float>(4, g.w * g.c);
+    for (i64 item = begin; item < end; ++item) {
+      const i64 image = item / g.h, iy = item % g.h;
+      zero(row, g.w * g.c);
+      for (i64 ky = 0; ky < g.kh; ++ky) {
+        const i64 shifted = iy + g.pad - ky, oy = shifted / g.stride;
+        if (shifted < 0 || shifted % g.stride != 0 || oy >= g.oh) continue;
+        for (i64 ox = 0; ox < g.ow; ++ox) {
+          const i64 ix = ox * g.stride - g.pad;
+          const i64 left = std::min(g.kw, std::max<i64>(0, -ix)),
+                    right = std::max(left, std::min(g.kw, g.w - ix));
+          const float* from = columns + ((image * g.oh + oy) * g.ow + ox) * patch + (ky * g.kw + left) * g.c;
+          float* to = row + (ix + left) * g.c;
+          const i64 n = (right - left) * g.c;
+          i64 i = 0;
+          for (; i + kLanes <= n; i += kLanes) store(to + i, load(to + i) + load(from + i));
+          for (; i < n; ++i) to[i] += from[i];
+        }
+      }
+      copy(row, dx + item * g.w * g.c, g.w * g.c);
+    }
+  });
+}
+
+template <class T>
+void input_gradient(const k::Conv2dBackward& p, const Geometry& g) {
+  const T *dy = static_cast<const T*>(p.dy), *weight = static_cast<const T*>(p.weight);
+  const i64 patch = g.patch(), pixels = g.oh * g.ow;
+  const i64 step = std::min(g.n, std::max<i64>(1, kColumns / (pixels * patch)));  // whole images
+  float* columns = scratch<float>(kSlot, step * pixels * (patch + p.o) + p.o * patch);
+  float *dy_f32 = columns + step * pixels * patch, *weight_f32 = dy_f32 + step * pixels * p.o;
+  const float* w = as_f32(weight, p.o * patch, weight_f32);
+  for (i64 first = 0; first < g.n; first += step) {
+    const i64 images = std::min(step, g.n - first), count = images * pixels;
+    const float* d = as_f32(dy + first * pixels * p.o, count * p.o, dy_f32);
+    matmul(product(d, false, p.o, w, patch, columns, count, patch, p.o));
+    collect_patches(columns, g, images, static_cast<T*>(p.dx) + first * g.h * g.w * g.c);
+  }
+}
+
+template <class T>
+void run(const k::Conv2dBackward& p) {
+  const Geometry g = geometry(p);
+  if (p.dweight) weight_gradient<T>(p, g);
+  if (p.dx) input_gradient<T>(p, g);
+}
+
+}  // namespace
+
+void conv2d(const k::Conv2d& p) {
+  p.dtype == DType::f32 ? run<float>(p) : run<bf16>(p);
+}
+void conv2d_backward(const k::Conv2dBackward& p) {
+  p.dtype == DType::f32 ? run<float>(p) : run<bf16>(p);
+}
+#include "kernels/cpu/isa_end.h"

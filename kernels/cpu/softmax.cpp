@@ -1,0 +1,86 @@
+// Softmax over rows, and its backward.
+#include <algorithm>
+
+#include "kernels/kernels.h"
+#include "kernels/threads.h"
+
+#include "kernels/cpu/isa_begin.h"
+#include "kernels/cpu/simd.h"
+#include "kernels/cpu/table.h"
+
+namespace {
+
+i64 rows_at_once(i64 cols) {
+  return std::max<i64>(1, 8192 / std::max<i64>(1, cols));
+}
+
+template <class T>
+float max_of(const T* x, i64 n) {
+  vf m = splat(-__builtin_inff());
+  i64 i = 0;
+  for (; i + kLanes <= n; i += kLanes) m = max(load(x + i), m);
+  float result = max_lanes(m);
+  for (; i < n; ++i) result = std::max(result, to_f32(x[i]));
+  return result;
+}
+
+// y = x * scale, in y's type
+template <class T>
+void scaled(const float* x, float scale, T* y, i64 n) {
+  i64 i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(y + i, load(x + i) * scale);
+  for (; i < n; ++i) y[i] = from_f32<T>(x[i] * scale);
+}
+
+template <class T>
+void run(const k::Softmax& p) {
+  const i64 n = p.cols;
+  parallel_for(p.rows, rows_at_once(n), [&](i64 begin, i64 end) {
+    float* e = scratch<float>(4, n + kLanes);
+    for (i64 r = begin; r < end; ++r) {
+      const T* x = static_cast<const T*>(p.x) + r * n;
+      const float top = max_of(x, n);
+      vf total{};
+      i64 i = 0;
+      for (; i + kLanes <= n; i += kLanes) {
+        const vf v = exp(load(x + i) - top);
+        total += v;
+        store(e + i, v);
+      }
+      if (i < n) {
+        const vf v = first_lanes(exp(load_part(x + i, n - i) - top), n - i);
+        total += v;
+        store(e + i, v);
+      }
+      scaled(e, 1.0f / sum_lanes(total), static_cast<T*>(p.y) + r * n, n);
+    }
+  });
+}
+
+template <class T>
+void run(const k::SoftmaxBackward& p) {
+  const i64 n = p.cols;
+  parallel_for(p.rows, rows_at_once(n), [&](i64 begin, i64 end) {
+    for (i64 r = begin; r < end; ++r) {
+      const T *y = static_cast<const T*>(p.y) + r * n, *dy = static_cast<const T*>(p.dy) + r * n;
+      T* dx = static_cast<T*>(p.dx) + r * n;
+      vf total{};
+      i64 i = 0;
+      for (; i + kLanes <= n; i += kLanes) total += load(y + i) * load(dy + i);
+      if (i < n) total += load_part(y + i, n - i) * load_part(dy + i, n - i);
+      const float dot = sum_lanes(total);
+      for (i = 0; i + kLanes <= n; i += kLanes) store(dx + i, load(y + i) * (load(dy + i) - dot));
+      if (i < n) store_part(dx + i, load_part(y + i, n - i) * (load_part(dy + i, n - i) - dot), n - i);
+    }
+  });
+}
+
+}  // namespace
+
+void softmax(const k::Softmax& p) {
+  p.dtype == DType::f32 ? run<float>(p) : run<bf16>(p);
+}
+void softmax_backward(const k::SoftmaxBackward& p) {
+  p.dtype == DType::f32 ? run<float>(p) : run<bf16>(p);
+}
+#include "kernels/cpu/isa_end.h"
