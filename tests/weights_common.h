@@ -1,0 +1,107 @@
+// What the tests of weights share: a folder of their own, files made by hand, the message of an error.
+#pragma once
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weights/archive.h"
+
+namespace weights_test {
+
+// Exists as long as the object lives.
+class Folder {
+ public:
+  Folder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "weights_XXXXXX").string();
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  std::size_t files() const {
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
+  }
+
+ private:
+  std::string path_;
+};
+
+inline std::string fixture(const std::string& name) {
+  return std::string(BOXPROMPT_SOURCE_DIR) + "/tests/data/weights/" + name;
+}
+
+inline std::string read_bytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  REQUIRE(in.good());
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline std::string write_bytes(const std::string& path, const std::string& bytes) {
+  std::filesystem::remove(path);  // some file systems wait for the disk when a file is overwritten
+  std::ofstream(path, std::ios::binary) << bytes;
+  return path;
+}
+
+template <class T>
+std::string le(T value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
+inline std::string safetensors(const std::string& header, const std::string& data) {
+  return le<std::uint64_t>(header.size()) + header + data;
+}
+
+// A zip of stored records.
+inline std::string zip(const std::vector<std::pair<std::string, std::string>>& records) {
+  std::string file, directory;
+  for (const auto& [name, data] : records) {
+    const auto sizes = le<std::uint32_t>(0) + le(static_cast<std::uint32_t>(data.size())) +
+                       le(static_cast<std::uint32_t>(data.size())) +
+                       le(static_cast<std::uint16_t>(name.size()));
+    directory += "PK\x01\x02" + std::string(12, '\0') + sizes + std::string(12, '\0') +
+                 le(static_cast<std::uint32_t>(file.size())) + name;
+    file += "PK\x03\x04" + std::string(10, '\0') + sizes + std::string(2, '\0') + name + data;
+  }
+  const auto count = le(static_cast<std::uint16_t>(records.size()));
+  return file + directory + "PK\x05\x06" + std::string(4, '\0') + count + count +
+         le(static_cast<std::uint32_t>(directory.size())) + le(static_cast<std::uint32_t>(file.size())) +
+         std::string(2, '\0');
+}
+
+// The message of the bp::Error that f throws; one line. Any other exception fails the test by itself.
+template <class F>
+std::string error_of(const F& f) {
+  try {
+    f();
+  } catch (const bp::Error& e) {
+    const std::string message = e.what();
+    CHECK(message.find('\n') == message.npos);
+    return message;
+  }
+  return "no error";
+}
+
+inline std::string error_of_opening(const std::string& path) {
+  return error_of([&] { bp::open_archive(path); });
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != text.npos;
+}
+
+}  // namespace weights_test
+
+#define CHECK_CONTAINS(text, part)              \
+  do {                                          \
+    const std::string text_ = (text);           \
+    CAPTURE(text_);                             \
+    CHECK(weights_test::contains(text_, part)); \
+  } while (false)
