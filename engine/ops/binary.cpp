@@ -17,6 +17,7 @@ Shape broadcast(const char* name, const Shape& a, const Shape& b) {
 }
 
 Tensor binary(const char* name, k::BinaryOp op, const Tensor& a, const Tensor& b) {
+  require(a.defined() && b.defined(), name, ": undefined input");
   require_alike(name, {a, b});
   Tensor y = empty(broadcast(name, a.shape(), b.shape()), a.dtype(), a.device());
   k::Binary args{op, a.raw(), b.raw(), y.raw(), y.rank(), {}, {}, {}, y.dtype()};

@@ -1,0 +1,144 @@
+// Kernels write their outputs and nothing beside them. An op's output lies in a block that is rounded up,
+// where a stray vector of a tail would stay unseen.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "engine/device.h"
+
+using namespace bp;
+
+namespace {
+
+constexpr float kUntouched = 12345.0f;
+constexpr std::size_t kGuard = 64;
+
+struct Output {  // n floats between two guards
+  std::vector<float> data;
+  explicit Output(i64 n) : data(static_cast<std::size_t>(n) + 2 * kGuard, kUntouched) {}
+  float* begin() { return data.data() + kGuard; }
+  operator void*() { return begin(); }
+  bool clean() const {
+    const auto untouched = [](float v) { return v == kUntouched; };
+    return std::all_of(data.begin(), data.begin() + kGuard, untouched) &&
+           std::all_of(data.end() - kGuard, data.end(), untouched) &&
+           std::none_of(data.begin() + kGuard, data.end() - kGuard, untouched);
+  }
+};
+
+std::vector<float> input(i64 n) {
+  std::vector<float> x(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) / 8 - 1;
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("elementwise kernels and reductions stay in bounds") {
+  const k::Kernels& kernels = bp::kernels(Device{});
+  for (i64 n = 1; n <= 70; ++n) {
+    CAPTURE(n);
+    const std::vector<float> x = input(3 * n);
+    const float* const in = x.data();
+    Output filled(n), op(n), slope(n), sum(n), total(1), last(n), copy(3 * n), soft(3 * n), soft_dx(3 * n);
+    kernels.fill({filled, n, 2.0f, DType::f32});
+    kernels.unary({k::UnaryOp::gelu, in, op, n, DType::f32, 0, 0});
+    kernels.unary_backward({k::UnaryOp::gelu, in, in, slope, n, DType::f32, 0});
+    kernels.binary({k::BinaryOp::add, in, in, sum, 1, {n}, {1}, {0}, DType::f32});
+    kernels.sum_to({in, total, 2, {3, n}, {0, 0}, 1, 1, DType::f32});
+    kernels.sum_to({in, last, 2, {3, n}, {0, 1}, n, 1, DType::f32});
+    kernels.strided_copy({in, copy, 2, {n, 3}, {1, n}, {3, 1}, 4});
+    kernels.softmax({in, soft, 3, n, DType::f32});
+    kernels.softmax_backward({in, in, soft_dx, 3, n, DType::f32});
+    for (const Output* y : {&filled, &op, &slope, &sum, &total, &last, &copy, &soft, &soft_dx})
+      CHECK(y->clean());
+
+    Output y(3 * n), stats(6), dx(3 * n), dw(n), db(n);
+    kernels.layer_norm({in, in, in, y, stats.begin(), 3, n, 1e-5f, DType::f32});
+    kernels.layer_norm_backward({in, in, in, stats.begin(), dx, dw, db, 3, n, DType::f32});
+    for (const Output* o : {&y, &stats, &dx, &dw, &db}) CHECK(o->clean());
+
+    // bf16, two of them to a float
+    std::vector<float> half(static_cast<std::size_t>(n) + 2 * kGuard, kUntouched);
+    auto* const from = reinterpret_cast<bf16*>(half.data() + kGuard);
+    kernels.cast({in, from, n, DType::f32, DType::bf16});
+    const auto* const guard = reinterpret_cast<const bf16*>(&kUntouched);
+    for (i64 i = n; i < n + 32; ++i) REQUIRE(from[i].bits == guard[i % 2].bits);
+  }
+}
+
+TEST_CASE("kernels over maps stay in bounds") {
+  const k::Kernels& kernels = bp::kernels(Device{});
+  for (const i64 c : {1, 3, 8, 15, 16, 17, 33})
+    for (const i64 w : {1, 2, 5, 8}) {
+      CAPTURE(c);
+      CAPTURE(w);
+      const i64 n = 2, h = 3, o = 7;
+      const std::vector<float> x = input(n * h * w * std::max(c, o) * 9);
+      const float* const in = x.data();
+      Output y(n * h * w * o), dx(n * h * w * c), dw(o * 9 * c);
+      kernels.conv2d({in, in, in, y, n, h, w, c, o, 3, 3, 1, 1, k::Act::none, DType::f32});
+      kernels.conv2d_backward({in, in, in, dx, dw, n, h, w, c, o, 3, 3, 1, 1, DType::f32});
+      for (const Output* out : {&y, &dx, &dw}) CHECK(out->clean());
+
+      for (const i64 stride : {1, 2}) {
+        CAPTURE(stride);
+        Output z(n * ((h - 1) / stride + 1) * ((w - 1) / stride + 1) * c), dz(n * h * w * c), dtaps(9 * c);
+        kernels.depthwise({in, in, in, z, n, h, w, c, stride, k::Act::gelu, DType::f32});
+        kernels.depthwise_backward({in, in, in, dz, dtaps, n, h, w, c, stride, DType::f32});
+        for (const Output* out : {&z, &dz, &dtaps}) CHECK(out->clean());
+      }
+      Output large(n * 5 * 11 * c), small(n * h * w * c);
+      kernels.resize_bilinear({in, large, n, h, w, c, 5, 11, DType::f32});
+      kernels.resize_bilinear_backward({large.begin(), small, n, h, w, c, 5, 11, DType::f32});
+      for (const Output* out : {&large, &small}) CHECK(out->clean());
+    }
+}
+
+TEST_CASE("products and attention stay in bounds") {
+  const k::Kernels& kernels = bp::kernels(Device{});
+  const std::vector<float> x = input(40000);
+  const float* const in = x.data();
+  for (const i64 m : {1, 13, 14, 15, 29})
+    for (const i64 n : {1, 15, 16, 31, 32, 33, 50}) {
+      CAPTURE(m);
+      CAPTURE(n);
+      Output c(m * n);
+      kernels.matmul(
+          {in, in, c, m, n, 9, false, true, 9, 9, n, 1, 0, 0, 0, 1, in, in, k::Act::gelu, false, DType::f32});
+      CHECK(c.clean());
+    }
+  for (const i64 d : {5, 16, 33}) {
+    CAPTURE(d);
+    const i64 heads = 2, nq = 7, nk = 9, c = heads * d;
+    Output y(nq * c), lse(heads * nq), dq(nq * c), dk(nk * c), dv(nk * c);
+    const k::Attention forward{in, in, in, y, lse.begin(), 1, heads, nq,   nk,
+                               d,  c,  c,  c, 0,           0, 0,     0.2f, DType::f32};
+    kernels.attention(forward);
+    kernels.attention_backward({forward, in, dq, dk, dv});
+    for (const Output* out : {&y, &lse, &dq, &dk, &dv}) CHECK(out->clean());
+
+    Output z(20 * c), lses(4 * heads * 9), dqkv(20 * 3 * c), dpad(3 * c), dbias(heads * 9);
+    const k::WindowAttention windows{.qkv = in,
+                                     .pad = in,
+                                     .rel_h = nullptr,
+                                     .rel_w = nullptr,
+                                     .bias = in,
+                                     .y = z,
+                                     .lse = lses.begin(),
+                                     .batch = 1,
+                                     .h = 4,
+                                     .w = 5,
+                                     .heads = heads,
+                                     .d = d,
+                                     .win_h = 3,
+                                     .win_w = 3,
+                                     .per_head = true,
+                                     .scale = 0.2f,
+                                     .dtype = DType::f32};
+    kernels.window_attention(windows);
+    kernels.window_attention_backward({windows, in, dqkv, dpad, dbias});
+    for (const Output* out : {&z, &dqkv, &dpad, &dbias}) CHECK(out->clean());
+  }
+}
