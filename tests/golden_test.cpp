@@ -1,0 +1,57 @@
+// Parity with the published modules: the small recordings in tests/golden always, and whatever the folder
+// named by the environment variable BOXPROMPT_GOLDEN holds.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/sam_case.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<std::string> files(const fs::path& folder, const std::string& prefix) {
+  std::vector<std::string> found;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".safetensors" && entry.path().filename().string().rfind(prefix, 0) == 0)
+      found.push_back(entry.path().string());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+const fs::path kOwn = fs::path(BOXPROMPT_SOURCE_DIR) / "tests/golden";
+
+fs::path given() {
+  const char* folder = std::getenv("BOXPROMPT_GOLDEN");
+  return folder ? folder : "";
+}
+
+}  // namespace
+
+TEST_CASE("own recordings: SAM") {
+  const auto found = files(kOwn, "sam_");
+  REQUIRE(found.size() >= 4);
+  for (const auto& file : found)
+    bp::test::check_sam(file, std::string(BOXPROMPT_SOURCE_DIR) + "/apps/samples");
+}
+
+TEST_CASE("own recordings: TinyViT") {
+  const auto found = files(kOwn, "tinyvit_");
+  REQUIRE(found.size() >= 1);
+  for (const auto& file : found) bp::test::check_tiny_vit(file);
+}
+
+TEST_CASE("recordings of BOXPROMPT_GOLDEN") {
+  if (given().empty()) {
+    MESSAGE("BOXPROMPT_GOLDEN is not set: only the recordings in tests/golden were checked");
+    return;
+  }
+  const auto sam = files(given(), "sam_"), trunk = files(given(), "tinyvit_");
+  REQUIRE(sam.size() + trunk.size() > 0);
+  for (const auto& file : sam) bp::test::check_sam(file, given().string());
+  for (const auto& file : trunk) bp::test::check_tiny_vit(file);
+}
