@@ -75,7 +75,7 @@ TEST_CASE("kernels over maps stay in bounds") {
       CAPTURE(c);
       CAPTURE(w);
       const i64 n = 2, h = 3, o = 7;
-      const std::vector<float> x = input(n * h * w * std::max(c, o) * 9);
+      const std::vector<float> x = input(n * h * w * std::max(c, o) + o * 9 * c);
       const float* const in = x.data();
       Output y(n * h * w * o), dx(n * h * w * c), dw(o * 9 * c);
       kernels.conv2d({in, in, in, y, n, h, w, c, o, 3, 3, 1, 1, k::Act::none, DType::f32});
