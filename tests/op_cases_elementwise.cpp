@@ -42,7 +42,8 @@ void add_binary(std::vector<Case>& cases) {
                            {{3, 5}, {}, {3, 5}},
                            {{7, 1}, {7, 33}, {7, 33}},
                            {{2, 1, 2, 1, 3}, {5, 1, 4, 1}, {2, 5, 2, 4, 3}},
-                           {{1}, {2, 20011}, {2, 20011}}};
+                           {{1}, {2, 20011}, {2, 20011}},
+                           {{3, 17011}, {3, 1}, {3, 17011}}};
   for (const Op& op : ops)
     for (const Shapes& s : shapes) {
       Case c{text(op.name, ' ', s.a, s.b),
@@ -56,6 +57,7 @@ void add_binary(std::vector<Case>& cases) {
                return y;
              }};
       c.low = 0.25;  // away from division by zero
+      c.samples = 10;
       cases.push_back(c);
     }
 }
@@ -107,6 +109,7 @@ void add_reductions(std::vector<Case>& cases) {
                            {{33, 5003}, {33, 1}},
                            {{3, 6, 5003}, {3, 1, 5003}},
                            {{2, 3, 4099}, {3, 1}},
+                           {{3, 2, 4099}, {1, 2, 1}},
                            {{131, 4099}, {1, 4099}}};
   for (const Shapes& s : shapes) {
     Case c{text("sum_to ", s.x, s.y),

@@ -170,6 +170,26 @@ TEST_CASE("ops refuse wrong shapes by name, with both shapes") {
                                  resize_bilinear(x({1, 5, 5, 3}), 0, 2);
                                },
                                "0x2"},
+                              {"attention",
+                               [&] {
+                                 attention(x({1, 2, 0}), x({1, 2, 0}), x({1, 2, 0}), 2, 1);
+                               },
+                               "2 heads for 0"},
+                              {"conv2d",
+                               [&] {
+                                 conv2d(x({1, 5, 5, 0}), x({4, 3, 3, 0}), {}, 1, 1);
+                               },
+                               "empty"},
+                              {"depthwise",
+                               [&] {
+                                 depthwise(x({1, 5, 5, 0}), x({3, 3, 0}), {}, 1);
+                               },
+                               "empty"},
+                              {"resize_bilinear",
+                               [&] {
+                                 resize_bilinear(x({1, 5, 5, 0}), 2, 2);
+                               },
+                               "[1,5,5,0]"},
                               {"resize_pil",
                                [&] {
                                  resize_pil(x({5, 5, 3}), 2, 2);
@@ -234,6 +254,20 @@ TEST_CASE("integer tensors can be moved") {
   CHECK(permute(x, {1, 0}).values() == std::vector<float>(6, 7));
   CHECK(concat({image, image}, 1).shape() == Shape{3, 10, 2});
   CHECK(slice(image, 1, 1, 3).values() == std::vector<float>(12, 200));
+}
+
+TEST_CASE("an empty batch gives empty results and no gradient") {
+  Tensor x = zeros({0, 5, 4, 8}), w = full({8, 3, 3, 8}, 1), taps = full({3, 3, 8}, 1), row = full({8}, 1);
+  for (Tensor* p : {&x, &w, &taps, &row}) p->requires_grad();
+  Tensor y = depthwise(conv2d(x, w, row, 1, 1, Act::gelu), taps, row, 1);
+  y = resize_bilinear(softmax(layer_norm(add(y, row), row, row, 1e-5f)), 3, 2);
+  y = linear(y, full({8, 8}, 1), row, Act::relu);
+  y = permute(concat({y, y}, 3), {0, 2, 1, 3});
+  CHECK(y.shape() == Shape{0, 2, 3, 16});
+  backward(sum(y));
+  CHECK(w.grad().values() == std::vector<float>(576, 0.0f));
+  CHECK(taps.grad().values() == std::vector<float>(72, 0.0f));
+  CHECK(row.grad().values() == std::vector<float>(8, 0.0f));
 }
 
 TEST_CASE("parameters change layout and back") {

@@ -8,7 +8,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, i64 heads, f
                     k.shape() == v.shape() && q.dim(0) == k.dim(0) && q.dim(2) == k.dim(2);
   require(fits, "attention: q ", shape_text(q), ", k ", shape_text(k), ", v ", shape_text(v));
   const i64 batch = q.dim(0), nq = q.dim(1), nk = k.dim(1), c = q.dim(2);
-  require(heads >= 1 && c % heads == 0, "attention: ", heads, " heads for ", c, " channels");
+  require(heads >= 1 && c >= heads && c % heads == 0, "attention: ", heads, " heads for ", c, " channels");
   require(nk >= 1, "attention: no keys in ", k.shape());
 
   const bool track = tracks_grad({q, k, v});

@@ -7,6 +7,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, i64 stride, 
   require(x.defined() && x.rank() == 4 && w.defined() && w.rank() == 4 && w.dim(3) == x.dim(3),
           "conv2d: input ", shape_text(x), ", weight ", shape_text(w));
   const i64 o = w.dim(0), kh = w.dim(1), kw = w.dim(2);
+  require(w.numel() > 0, "conv2d: weight ", w.shape(), " is empty");
   require(stride >= 1 && pad >= 0, "conv2d: stride ", stride, ", padding ", pad);
   require(x.dim(1) + 2 * pad >= kh && x.dim(2) + 2 * pad >= kw, "conv2d: input ", x.shape(), " with padding ",
           pad, " is smaller than weight ", w.shape());

@@ -7,7 +7,7 @@ Tensor depthwise(const Tensor& x, const Tensor& w, const Tensor& bias, i64 strid
   require(x.defined() && x.rank() == 4 && w.defined() && w.shape() == Shape{3, 3, x.dim(3)},
           "depthwise: input ", shape_text(x), ", weight ", shape_text(w));
   require(stride == 1 || stride == 2, "depthwise: stride ", stride, ", wanted 1 or 2");
-  require(x.dim(1) >= 1 && x.dim(2) >= 1, "depthwise: input ", x.shape(), " is empty");
+  require(x.dim(1) >= 1 && x.dim(2) >= 1 && x.dim(3) >= 1, "depthwise: input ", x.shape(), " is empty");
   const i64 c = x.dim(3);
   require(!bias || bias.shape() == Shape{c}, "depthwise: bias ", shape_text(bias), ", wanted ", Shape{c});
 

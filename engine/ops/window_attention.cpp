@@ -10,7 +10,8 @@ Tensor window_attention(const Tensor& qkv, const WindowSpec& spec, const Tensor&
   require_alike(name, {qkv, pad, rel_h, rel_w, bias_table});
   require(qkv.defined() && qkv.rank() == 4, name, ": qkv ", shape_text(qkv), ", wanted [B,H,W,3C]");
   const i64 batch = qkv.dim(0), h = qkv.dim(1), w = qkv.dim(2), heads = spec.heads;
-  require(heads >= 1 && qkv.dim(3) % (3 * heads) == 0, name, ": ", heads, " heads for qkv ", qkv.shape());
+  require(heads >= 1 && qkv.dim(3) >= 3 * heads && qkv.dim(3) % (3 * heads) == 0, name, ": ", heads,
+          " heads for qkv ", qkv.shape());
   require(spec.window >= 0 && h >= 1 && w >= 1, name, ": window ", spec.window, " on qkv ", qkv.shape());
   const i64 c = qkv.dim(3) / 3, d = c / heads;
   const i64 win_h = spec.window ? spec.window : h, win_w = spec.window ? spec.window : w;

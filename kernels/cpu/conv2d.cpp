@@ -145,6 +145,7 @@ template <class T>
 void weight_gradient(const k::Conv2dBackward& p, const Geometry& g) {
   const T *x = static_cast<const T*>(p.x), *dy = static_cast<const T*>(p.dy);
   const i64 patch = g.patch(), step = std::min(g.pixels(), std::max<i64>(64, kColumns / patch));
+  if (step == 0) return fill({p.dweight, p.o * patch, 0, p.dtype});
   float* columns = scratch<float>(kSlot, step * (patch + p.o) + p.o * patch);
   float *dy_f32 = columns + step * patch, *sums = dy_f32 + step * p.o;
   if constexpr (std::is_same_v<T, float>) sums = static_cast<float*>(p.dweight);

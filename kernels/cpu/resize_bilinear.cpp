@@ -1,6 +1,7 @@
 // Bilinear resize: output row by output row, first the two input rows into one (contiguous), then along the
 // row.
 #include <algorithm>
+#include <utility>
 
 #include "kernels/kernels.h"
 #include "kernels/threads.h"
@@ -50,28 +51,46 @@ BP_INLINE void add(const T* x, float weight, float* to, i64 n) {
   for (; i < n; ++i) to[i] += to_f32(x[i]) * weight;
 }
 
+// One input row, resized along its length.
+template <class T>
+void resize_row(const T* x, const Tap* cols, i64 out_size, i64 channels, float* y) {
+  if (channels == 1) {
+    for (i64 i = 0; i < out_size; ++i) {
+      const float a = to_f32(x[cols[i].low]), b = to_f32(x[cols[i].high]);
+      y[i] = a + (b - a) * cols[i].weight;
+    }
+    return;
+  }
+  for (i64 i = 0; i < out_size; ++i)
+    blend(x + cols[i].low * channels, x + cols[i].high * channels, cols[i].weight, y + i * channels,
+          channels);
+}
+
 template <class T>
 void run(const k::ResizeBilinear& p) {
   const T* x = static_cast<const T*>(p.x);
   T* y = static_cast<T*>(p.y);
   const i64 in_row = p.w * p.c, out_row = p.ow * p.c;
   const Tap *rows = taps_of(0, p.h, p.oh), *cols = taps_of(1, p.w, p.ow);
-  parallel_for(p.n * p.oh, std::max<i64>(1, 16384 / out_row), [&](i64 begin, i64 end) {
-    float* row = scratch<float>(4, in_row);
+  // When enlarging, several output rows lie between the same two input rows, which stay in `upper` and
+  // `lower`.
+  parallel_for(p.n * p.oh, std::max<i64>(16, 16384 / out_row), [&](i64 begin, i64 end) {
+    float *upper = scratch<float>(4, out_row), *lower = scratch<float>(5, out_row);
+    i64 in_upper = -1, in_lower = -1;  // which rows of x they hold
     for (i64 item = begin; item < end; ++item) {
       const Tap r = rows[item % p.oh];
-      const T* image = x + item / p.oh * p.h * in_row;
-      blend(image + r.low * in_row, image + r.high * in_row, r.weight, row, in_row);
-      T* to = y + item * out_row;
-      if (p.c == 1) {
-        for (i64 i = 0; i < p.ow; ++i) {
-          const float a = row[cols[i].low], b = row[cols[i].high];
-          to[i] = from_f32<T>(a + (b - a) * cols[i].weight);
-        }
-      } else {
-        for (i64 i = 0; i < p.ow; ++i)
-          blend(row + cols[i].low * p.c, row + cols[i].high * p.c, cols[i].weight, to + i * p.c, p.c);
+      const i64 image = item / p.oh * p.h;
+      if (image + r.low == in_lower) {
+        std::swap(upper, lower);
+        std::swap(in_upper, in_lower);
       }
+      const auto fill_with = [&](i64 row, float* to, i64& in) {
+        if (in != row) resize_row(x + row * in_row, cols, p.ow, p.c, to);
+        in = row;
+      };
+      fill_with(image + r.low, upper, in_upper);
+      fill_with(image + r.high, lower, in_lower);
+      blend(upper, lower, r.weight, y + item * out_row, out_row);
     }
   });
 }
