@@ -1,0 +1,32 @@
+// A folder of its own for each test case, removed at its end.
+#pragma once
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+struct TempFolder {
+  std::filesystem::path path;
+
+  TempFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "boxprompt-test-XXXXXX").string();
+    if (mkdtemp(name.data())) path = name;
+  }
+  ~TempFolder() {
+    std::error_code ignored;
+    if (!path.empty()) std::filesystem::remove_all(path, ignored);
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+
+  std::filesystem::path operator/(std::string_view name) const { return path / name; }
+
+  std::filesystem::path write(std::string_view name, std::string_view bytes) const {
+    const auto file = path / name;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return file;
+  }
+};
