@@ -53,9 +53,10 @@ void gather_patches(const From* x, const Geometry& g, i64 first, i64 count, To* 
   const i64 run = g.kw * g.c;
   parallel_for(count, std::max<i64>(1, 16384 / g.patch()), [&](i64 begin, i64 end) {
     To* to = columns + begin * g.patch();
-    for (i64 p = first + begin; p < first + end; ++p) {
-      const i64 ix = p % g.ow * g.stride - g.pad, iy = p / g.ow % g.oh * g.stride - g.pad;
-      const From* image = x + p / (g.ow * g.oh) * g.h * g.w * g.c;
+    i64 ox = (first + begin) % g.ow, oy = (first + begin) / g.ow % g.oh;
+    const From* image = x + (first + begin) / (g.ow * g.oh) * g.h * g.w * g.c;
+    for (i64 p = begin; p < end; ++p) {
+      const i64 ix = ox * g.stride - g.pad, iy = oy * g.stride - g.pad;
       // Columns of the patch that lie inside the image: [left, right).
       const i64 left = std::min(g.kw, std::max<i64>(0, -ix)),
                 right = std::max(left, std::min(g.kw, g.w - ix));
@@ -68,6 +69,11 @@ void gather_patches(const From* x, const Geometry& g, i64 first, i64 count, To* 
         copy(image + (y * g.w + ix + left) * g.c, to + left * g.c, (right - left) * g.c);
         zero(to + right * g.c, (g.kw - right) * g.c);
       }
+      if (++ox < g.ow) continue;
+      ox = 0;
+      if (++oy < g.oh) continue;
+      oy = 0;
+      image += g.h * g.w * g.c;
     }
   });
 }

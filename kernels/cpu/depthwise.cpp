@@ -98,35 +98,38 @@ void input_gradient_1(const k::DepthwiseBackward& p) {
   forward<1, T>({p.dy, turned, nullptr, p.dx, p.n, p.h, p.w, p.c, 1, k::Act::none, p.dtype});
 }
 
-// Each input pixel collects from the outputs that saw it.
+// At stride 2 each input pixel collects from the one to four outputs that saw it.
 template <class T>
-void input_gradient(const k::DepthwiseBackward& p) {
-  const i64 oh = out_size(p.h, p.stride), ow = out_size(p.w, p.stride), c = p.c;
+void input_gradient_2(const k::DepthwiseBackward& p) {
+  constexpr i64 stride = 2;
+  const i64 oh = out_size(p.h, stride), ow = out_size(p.w, stride), c = p.c;
   const T *weight = static_cast<const T*>(p.weight), *dy = static_cast<const T*>(p.dy);
   T* dx = static_cast<T*>(p.dx);
   parallel_for(p.n * p.h, std::max<i64>(1, 16384 / (p.w * c)), [&](i64 begin, i64 end) {
-    for (i64 pixel = begin * p.w; pixel < end * p.w; ++pixel) {
-      const i64 ix = pixel % p.w, iy = pixel / p.w % p.h, image = pixel / (p.w * p.h);
-      const T *from[9], *taps[9];
-      int n = 0;
-      for (i64 ky = 0; ky < 3; ++ky)
-        for (i64 kx = 0; kx < 3; ++kx) {
-          const i64 sy = iy + 1 - ky, sx = ix + 1 - kx, oy = sy / p.stride, ox = sx / p.stride;
-          if (sy < 0 || sx < 0 || sy % p.stride || sx % p.stride || oy >= oh || ox >= ow) continue;
-          from[n] = dy + ((image * oh + oy) * ow + ox) * c;
-          taps[n++] = weight + (ky * 3 + kx) * c;
+    for (i64 row = begin; row < end; ++row) {
+      const i64 iy = row % p.h, image = row / p.h;
+      for (i64 ix = 0; ix < p.w; ++ix) {
+        const T *from[4], *taps[4];
+        int n = 0;
+        for (i64 ky = (iy + 1) % stride; ky < 3; ky += stride)
+          for (i64 kx = (ix + 1) % stride; kx < 3; kx += stride) {
+            const i64 oy = (iy + 1 - ky) / stride, ox = (ix + 1 - kx) / stride;
+            if (oy >= oh || ox >= ow) continue;
+            from[n] = dy + ((image * oh + oy) * ow + ox) * c;
+            taps[n++] = weight + (ky * 3 + kx) * c;
+          }
+        T* to = dx + (row * p.w + ix) * c;
+        i64 i = 0;
+        for (; i + kLanes <= c; i += kLanes) {
+          vf sum{};
+          for (int t = 0; t < n; ++t) sum += load(from[t] + i) * load(taps[t] + i);
+          store(to + i, sum);
         }
-      T* to = dx + pixel * c;
-      i64 i = 0;
-      for (; i + kLanes <= c; i += kLanes) {
-        vf sum{};
-        for (int t = 0; t < n; ++t) sum += load(from[t] + i) * load(taps[t] + i);
-        store(to + i, sum);
-      }
-      for (; i < c; ++i) {
-        float sum = 0;
-        for (int t = 0; t < n; ++t) sum += to_f32(from[t][i]) * to_f32(taps[t][i]);
-        to[i] = from_f32<T>(sum);
+        for (; i < c; ++i) {
+          float sum = 0;
+          for (int t = 0; t < n; ++t) sum += to_f32(from[t][i]) * to_f32(taps[t][i]);
+          to[i] = from_f32<T>(sum);
+        }
       }
     }
   });
@@ -191,7 +194,7 @@ void weight_gradient(const k::DepthwiseBackward& p) {
 
 template <class T>
 void run(const k::DepthwiseBackward& p) {
-  if (p.dx) p.stride == 1 ? input_gradient_1<T>(p) : input_gradient<T>(p);
+  if (p.dx) p.stride == 1 ? input_gradient_1<T>(p) : input_gradient_2<T>(p);
   if (p.dweight) weight_gradient<T>(p);
 }
 
