@@ -21,8 +21,10 @@ std::string refused_header(const Folder& folder, const std::string& header, cons
 std::string word(const std::string& s) {
   return "X" + le(static_cast<std::uint32_t>(s.size())) + s;
 }
-std::string integer(i64 v) {
-  return "\x8a\x08" + le(v);
+std::string integer(i64 v) {  // the fewest bytes that keep the sign, as Python writes it
+  std::size_t n = 8;
+  while (n > 1 && v >> (8 * (n - 1) - 1) == (v < 0 ? -1 : 0)) --n;
+  return "\x8a" + std::string(1, static_cast<char>(n)) + le(v).substr(0, n);
 }
 std::string tuple(const std::string& items) {
   return "(" + items + "t";
@@ -206,6 +208,7 @@ TEST_CASE("pth: damaged pickles") {
   CHECK_CONTAINS(refused_pickle(folder, ""), "ends early");
   CHECK_CONTAINS(refused_pickle(folder, "\x80\x02"), "ends early");
   CHECK_CONTAINS(refused_pickle(folder, "\x80\x02."), "nothing on the stack");
+  CHECK_CONTAINS(refused_pickle(folder, "\x80\x02}N(0t."), "nothing on the stack");
   CHECK_CONTAINS(refused_pickle(folder, "\x80\x09}."), "protocol 9");
   CHECK_CONTAINS(refused_pickle(folder, "\x80\x02(}."), "values are left");
   CHECK_CONTAINS(refused_pickle(folder, "\x80\x02}}."), "values are left");
@@ -295,6 +298,45 @@ TEST_CASE("zip: damaged and dishonest directories") {
                  "appears twice");
   CHECK_CONTAINS(error_of_opening(write_bytes(path, zip({{"readme", "a"}}))), "without PyTorch's data.pkl");
   CHECK_CONTAINS(error_of_opening(write_bytes(path, zip({}))), "without PyTorch's data.pkl");
+}
+
+TEST_CASE("zip64: sizes and offsets of 64 bits") {
+  const Folder folder;
+  const std::string good = pth(state_dict(tensor(1, {2, 2}, {1, 3}))), no64(4, '\xff');
+  std::uint32_t directory = 0;
+  std::memcpy(&directory, good.data() + good.size() - 6, sizeof directory);
+  // The same records under a directory whose numbers all stand in zip64 fields; the offset of record 1 may be
+  // a lie.
+  const auto with64 = [&](std::uint64_t lie) {
+    std::string out = good.substr(0, directory), entries;
+    std::size_t at = directory;
+    for (int i = 0; i < 3; ++i) {
+      std::uint32_t size = 0, offset = 0;
+      std::uint16_t name = 0;
+      std::memcpy(&size, good.data() + at + 20, sizeof size);
+      std::memcpy(&name, good.data() + at + 28, sizeof name);
+      std::memcpy(&offset, good.data() + at + 42, sizeof offset);
+      const std::string other = le<std::uint16_t>(7) + le<std::uint16_t>(3) + "abc";
+      const std::string extra = other + le<std::uint16_t>(1) + le<std::uint16_t>(24) +
+                                le<std::uint64_t>(size) + le<std::uint64_t>(size) +
+                                le<std::uint64_t>(i == 1 && lie ? lie : offset);
+      entries += good.substr(at, 20) + no64 + no64 + le(name) + le(static_cast<std::uint16_t>(extra.size())) +
+                 std::string(10, '\0') + no64 + good.substr(at + 46, name) + extra;
+      at += 46u + name;
+    }
+    const auto end64 = static_cast<std::uint64_t>(out.size() + entries.size());
+    out += entries + "PK\x06\x06" + le<std::uint64_t>(44) + std::string(12, '\0') + le<std::uint64_t>(3) +
+           le<std::uint64_t>(3) + le<std::uint64_t>(entries.size()) + le<std::uint64_t>(directory);
+    out += "PK\x06\x07" + std::string(4, '\0') + le(end64) + le<std::uint32_t>(1);
+    return out + "PK\x05\x06" + std::string(4, '\0') + std::string(12, '\xff') + std::string(2, '\0');
+  };
+  CHECK(open_archive(write_bytes(folder / "x", with64(0))).tensor("w").values() ==
+        std::vector<float>{1, 4, 2, 5});
+  CHECK_CONTAINS(error_of_opening(write_bytes(folder / "x", with64(1))), "no record at byte");
+  CHECK_CONTAINS(error_of_opening(write_bytes(folder / "x", with64(std::uint64_t{1} << 40))),
+                 "leave the file");
+  CHECK_CONTAINS(error_of_opening(write_bytes(folder / "x", with64(~std::uint64_t{0} - 9))),
+                 "leave the file");
 }
 
 TEST_CASE("files cut off at every byte") {
