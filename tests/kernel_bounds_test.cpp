@@ -1,5 +1,5 @@
-// Kernels write their outputs and nothing beside them. An op's output lies in a block that is rounded up,
-// where a stray vector of a tail would stay unseen.
+// Kernels write their outputs and nothing beside them, also where an output is an input. An op's output lies
+// in a block that is rounded up, where a stray vector of a tail would stay unseen.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -141,4 +141,53 @@ TEST_CASE("products and attention stay in bounds") {
     kernels.window_attention_backward({windows, in, dqkv, dpad, dbias});
     for (const Output* out : {&z, &dqkv, &dpad, &dbias}) CHECK(out->clean());
   }
+}
+
+TEST_CASE("kernels that may write over an input do so") {
+  const k::Kernels& kernels = bp::kernels(Device{});
+  const i64 n = 40007;  // more than one parallel range, with a tail
+  const std::vector<float> x = input(n), b{3.0f};
+  std::vector<float> y(x.size());
+  const auto same_in_place = [&](auto run) {
+    run(x.data(), y.data());
+    std::vector<float> z = x;
+    run(z.data(), z.data());
+    CHECK(z == y);
+  };
+  same_in_place([&](const float* in, float* out) {
+    kernels.unary({k::UnaryOp::gelu, in, out, n, DType::f32, 0, 0});
+  });
+  same_in_place([&](const float* in, float* out) {
+    kernels.unary_backward({k::UnaryOp::gelu, x.data(), in, out, n, DType::f32, 0});
+  });
+  same_in_place([&](const float* in, float* out) {
+    kernels.binary({k::BinaryOp::mul, in, b.data(), out, 1, {n}, {1}, {0}, DType::f32});
+  });
+  same_in_place([&](const float* in, float* out) {
+    kernels.binary({k::BinaryOp::sub, b.data(), in, out, 1, {n}, {0}, {1}, DType::f32});
+  });
+  same_in_place([&](const float* in, float* out) {  // the residual is C
+    kernels.matmul({.a = x.data(),
+                    .b = x.data(),
+                    .c = out,
+                    .m = 53,
+                    .n = 71,
+                    .k = 19,
+                    .ta = false,
+                    .tb = false,
+                    .lda = 19,
+                    .ldb = 71,
+                    .ldc = 71,
+                    .batch = 1,
+                    .a_batch = 0,
+                    .b_batch = 0,
+                    .c_batch = 0,
+                    .alpha = 1,
+                    .bias = nullptr,
+                    .residual = in,
+                    .act = k::Act::none,
+                    .accumulate = false,
+                    .dtype = DType::f32});
+    std::copy(x.begin() + 53 * 71, x.end(), out + 53 * 71);
+  });
 }

@@ -9,9 +9,9 @@ void add_attention(std::vector<Case>& cases) {
     i64 batch, nq, nk, heads, d;
     int samples = 15;
   };
-  for (const Size& s :
-       {Size{1, 1, 1, 1, 16}, Size{2, 7, 5, 2, 16}, Size{1, 13, 70, 3, 32}, Size{2, 67, 3, 1, 64},
-        Size{1, 66, 131, 2, 80}, Size{3, 5, 9, 8, 32}, Size{1, 20, 17, 2, 7}, Size{1, 150, 301, 1, 64, 4}}) {
+  for (const Size& s : {Size{1, 1, 1, 1, 16}, Size{2, 7, 5, 2, 16}, Size{1, 13, 70, 3, 32},
+                        Size{2, 67, 3, 1, 64}, Size{1, 66, 131, 2, 80}, Size{3, 5, 9, 8, 32},
+                        Size{1, 20, 17, 2, 7}, Size{1, 150, 301, 1, 64, 4}, Size{1, 9, 811, 2, 32, 4}}) {
     const Shape q{s.batch, s.nq, s.heads * s.d}, k{s.batch, s.nk, s.heads * s.d};
     const float scale = 1 / std::sqrt(static_cast<float>(s.d));
     Case c{text("attention ", q, k, " heads ", s.heads),

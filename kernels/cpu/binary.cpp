@@ -46,7 +46,7 @@ void map(const k::Binary& p, F f) {
   const i64 piece = std::min(n, kWork), pieces = (n + piece - 1) / piece;
   parallel_for(rows * pieces, kWork / piece, [&](i64 begin, i64 end) {
     Walk at(m, last, begin / pieces);
-    for (i64 item = begin; item < end; ++item) {
+    for (i64 item = begin; item < end; ++item, at.next()) {  // pieces > 1: one item per range
       const i64 first = item % pieces * piece, count = std::min(piece, n - first);
       const T *pa = a + at.a + first * sa, *pb = b + at.b + first * sb;
       T* py = y + item / pieces * n + first;
@@ -58,7 +58,6 @@ void map(const k::Binary& p, F f) {
         row<false, true>(pa, pb, py, count, f);
       else
         row<false, false>(pa, pb, py, count, f);
-      if (first + count == n) at.next();
     }
   });
 }

@@ -38,7 +38,7 @@ void copy_rows(const T* x, T* y, const Axes& m) {
   const i64 rows = numel(last, m.dims);
   parallel_for(rows * pieces, std::max<i64>(1, kWork / piece), [&](i64 begin, i64 end) {
     Walk at(m, last, begin / pieces);
-    for (i64 item = begin; item < end; ++item) {
+    for (i64 item = begin; item < end; ++item, at.next()) {  // pieces > 1: one item per range
       const i64 first = item % pieces * piece, count = std::min(piece, n - first);
       const T* from = x + at.a + first * xs;
       T* to = y + at.b + first * ys;
@@ -47,7 +47,6 @@ void copy_rows(const T* x, T* y, const Axes& m) {
       } else {
         for (i64 i = 0; i < count; ++i) to[i * ys] = from[i * xs];
       }
-      if (first + count == n) at.next();
     }
   });
 }
