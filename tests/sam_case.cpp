@@ -12,6 +12,7 @@
 #include "apps/iml/image.h"
 #include "nets/sam/predictor.h"
 #include "weights/load.h"
+#include "weights/procedural.h"
 
 namespace bp::test {
 namespace {

@@ -1,0 +1,54 @@
+#include "apps/boxprompt/cli.h"
+
+#include <iostream>
+#include <memory>
+#include <new>
+
+#include "kernels/threads.h"
+
+namespace bp::app {
+
+int run(int argc, char** argv) {
+  CLI::App app{
+      "BoxPrompt: a coarse box around a manipulated region becomes a pixel mask (BoxPromptIML, arXiv "
+      "2511.20359).\n"
+      "The teacher, a frozen SAM, turns images and boxes into pseudo masks.",
+      "boxprompt"};
+  app.set_version_flag("--version", std::string("boxprompt ") + BOXPROMPT_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  int threads = 0;
+  app.add_option("--threads", threads, "CPU threads, 0 for all cores this process may use")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  app.footer(
+      "Examples:\n"
+      "  boxprompt teach photos/ --boxes boxes.json --weights sam_vit_b_01ec64.pth -o masks/ --preview\n"
+      "  boxprompt segment photo.jpg --box 120,100,420,320 --weights mobile_sam.pt -o mask.png\n"
+      "  boxprompt weights inspect sam_vit_b_01ec64.pth\n"
+      "'boxprompt COMMAND --help' explains a command.");
+  add_teach(app);
+  add_segment(app);
+  add_weights(app);
+  add_devices(app);
+  app.parse_complete_callback([&] { set_threads(threads); });
+
+  try {
+    app.parse(argc, argv);
+    std::cout.flush();
+    if (!std::cout) throw std::runtime_error("standard output: cannot write");
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e);
+  } catch (const Interrupted& e) {
+    std::cerr << "boxprompt: " << e.what() << '\n';
+    return 130;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "boxprompt: out of memory\n";
+  } catch (const std::exception& e) {
+    std::cerr << "boxprompt: " << e.what() << '\n';
+  }
+  return 1;
+}
+
+}  // namespace bp::app

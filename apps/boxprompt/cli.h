@@ -1,0 +1,23 @@
+// The command line: one function per subcommand registers its options and what to do.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace bp::app {
+
+// Parses and runs. Every error ends in one line on stderr and exit code 1; wrong arguments in CLI11's message
+// and its code; Ctrl-C in 130.
+int run(int argc, char** argv);
+
+void add_teach(CLI::App& app);
+void add_segment(CLI::App& app);
+void add_weights(CLI::App& app);
+void add_devices(CLI::App& app);
+
+// Work that was interrupted on request: `what` says how to go on.
+class Interrupted : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace bp::app
