@@ -4,9 +4,20 @@
 #include <memory>
 #include <new>
 
+#include "engine/error.h"
 #include "kernels/threads.h"
 
 namespace bp::app {
+namespace {
+
+// "boxprompt weights make": the command as far as it was understood.
+std::string named(const CLI::App& app) {
+  std::string name = app.get_name();
+  for (const CLI::App* sub : app.get_subcommands()) name += " " + named(*sub);
+  return name;
+}
+
+}  // namespace
 
 int run(int argc, char** argv) {
   CLI::App app{
@@ -39,7 +50,12 @@ int run(int argc, char** argv) {
     if (!std::cout) throw std::runtime_error("standard output: cannot write");
     return 0;
   } catch (const CLI::ParseError& e) {
-    return app.exit(e);
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    std::string why = e.what();
+    if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty())
+      why = text("unknown command ", argv[1]);
+    std::cerr << "boxprompt: " << why << "; see " << named(app) << " --help\n";
+    return 2;
   } catch (const Interrupted& e) {
     std::cerr << "boxprompt: " << e.what() << '\n';
     return 130;
