@@ -177,7 +177,7 @@ TEST_CASE("entries meet images by path, then file name, then stem; what is uncle
        {"train/a.jpg", "test/a.jpg", "b.jpg", "images/c.png", "gone.jpg", "d.jpg", "e.png"})
     set.images.push_back({name, "boxes.csv", 0, 0, {}});
   const std::vector<ImageFile> images{image("train/a.jpg"), image("other/a.jpg"), image("x/y/b.jpg"),
-                                      image("c.jpg"),       image("d.jpg"),       image("d.png"),
+                                      image("c.jpg"),       image("d.png"),       image("d.jpg"),
                                       image("1/e.png"),     image("2/e.png"),     image("data/test/a.jpg"),
                                       image("nobody.jpg")};
   const BoxMatches m = match_boxes(set, images);
@@ -185,8 +185,8 @@ TEST_CASE("entries meet images by path, then file name, then stem; what is uncle
   CHECK(m.entries[1] == nullptr);  // either a.jpg would do
   CHECK(m.entries[2] == &set.images[2]);
   CHECK(m.entries[3] == &set.images[3]);  // by stem
-  CHECK(m.entries[4] == &set.images[5]);
-  CHECK(m.entries[5] == nullptr);         // d.jpg is meant
+  CHECK(m.entries[4] == nullptr);         // d.jpg is meant
+  CHECK(m.entries[5] == &set.images[5]);
   CHECK(m.entries[6] == nullptr);         // e.png could be either
   CHECK(m.entries[8] == &set.images[1]);  // more folders in common
   CHECK(m.missing == std::vector<std::string>{"gone.jpg"});
@@ -276,6 +276,7 @@ TEST_CASE("files that are not understood: one line with the place") {
   refused("d.csv", "a.jpg,1,2,3,4\n\"b.jpg,1,2,3,4\n", "line 2: a quote is not closed");
   refused("a.txt", "0 0.5 0.5 0.1\n", "line 1: 4 numbers");
   refused("b.txt", "0 0.5 0.5 0.1 0.1\nsky 1 2 3 4\n", "line 2: \"sky\" is not a number");
+  refused("lines.csv", "a.jpg,1,2,3,\"4\n5\x1b[2J\"\n", "\"4?5?[2J\" is not a number");
   refused("deep.json", std::string(200000, '['), "not valid JSON");
   CHECK(mentions(error_of([&] { load_boxes(temp / "missing.json"); }), "missing.json: no such file"));
 }

@@ -205,13 +205,21 @@ TEST_CASE("what JPEG decoders trust is checked first") {
   REQUIRE(tables != std::string::npos);
   std::string bad = good;
   for (std::size_t i = 0; i < 16; ++i) bad[tables + 5 + i] = '\xFF';  // 4080 symbols
-  refused(bad, "Huffman table");
+  refused(bad, "impossible Huffman table");
+  // 510 codes of 15 and 16 bits: a valid code, but a table holds 256.
+  std::string many("\xFF\xC4\x02\x11\x00", 5);
+  many += std::string(14, '\0') + std::string(2, '\xFF') + std::string(510, '\1');
+  refused(std::string(good).insert(2, many), "Huffman table with 510 symbols");
   bad = good;
   bad[tables + 4] = '\x13';  // an AC table 3, so DC table 0 is never defined
   refused(bad, "a scan names a component or table that is not there");
   bad = good;
   bad[scan + 6] = '\x22';
   refused(bad, "a scan names a component or table that is not there");
+  bad = good;
+  const auto frame = good.find("\xFF\xC0");
+  be32(bad, frame + 5, 15000u << 16 | 15000u);
+  refused(bad, "cannot hold 15000 x 15000 pixels");
   bad = good;
   bad[quantisation + 4] = 3;
   refused(bad, "a scan names a component or table that is not there");

@@ -171,6 +171,11 @@ TEST_CASE("an overlay tints inside, outlines the edge and leaves the rest") {
   CHECK(pixel(29, 29) == std::vector<int>{200, 0, 100});
   CHECK(pixel(9, 20) == std::vector<int>{100, 100, 100});
   CHECK(image.data<u8>()[(20 * 40 + 20) * 3] == 100);
+  // Four pixels of line on a larger image, centred on the edge.
+  const Tensor large =
+      overlay(full({1000, 1000, 3}, 100, DType::u8), square(1000, 500, 0, 1000, 1000), {200, 0, 9}, 0);
+  const u8* row = large.data<u8>() + 500 * 1000 * 3;
+  for (i64 x = 496; x < 504; ++x) CHECK((row[3 * x] == 200) == (x >= 498 && x < 502));
 }
 
 TEST_CASE("boxes and labels stay inside the image, wherever they are") {
@@ -180,6 +185,9 @@ TEST_CASE("boxes and labels stay inside the image, wherever they are") {
     for (const Box& box : {Box{0, 0, w, h, {}}, Box{w / 2, h / 2, w + 50, h + 50, {}}, Box{-9, -9, 1, 1, {}}})
       draw_box(image, box, "IoU 0.93 \xC3\xA4");
   }
+  Tensor narrow = full({40, 40, 3}, 100, DType::u8);
+  draw_box(narrow, {30, 10, 60, 30, {}}, "IoU");
+  for (i64 y = 10; y < 40; ++y) CHECK(narrow.data<u8>()[y * 40 * 3] == 100);  // nothing wraps to the next row
   Tensor image = full({300, 400, 3}, 100, DType::u8);
   draw_box(image, {100, 100, 200, 180, {}}, {}, {1, 2, 3});
   const u8* p = image.data<u8>();

@@ -41,7 +41,9 @@ BoxSet load_file(const fs::path& path) {
   try {
     return parse_any(path, bytes);
   } catch (const Json::exception& e) {  // a member of another type than the format has there
-    fail(path.string(), ": ", e.what());
+    fail(path.string(), ": ", one_line(e.what()));
+  } catch (const Error& e) {
+    fail(one_line(e.what()));
   }
 }
 

@@ -71,7 +71,7 @@ bool parse_number(std::string_view s, double& value) {
 
 std::string clean_name(std::string name) {
   std::replace(name.begin(), name.end(), '\\', '/');
-  return relative_key(name);
+  return relative_key(one_line(std::move(name)));
 }
 
 ImageBoxes& Entries::operator[](const std::string& image) {

@@ -31,7 +31,7 @@ Box via_region(const Json& shape, const Json& attributes, const std::string& sou
 // The whole of `s` (blanks around it allowed) as a number, "nan" and "inf" included.
 bool parse_number(std::string_view s, double& value);
 
-// "..\\images\\a.jpg" and "/data/images/a.jpg" to "images/a.jpg" and "data/images/a.jpg".
+// "..\\images\\a.jpg" and "/data/images/a.jpg" to "images/a.jpg" and "data/images/a.jpg", in one line.
 std::string clean_name(std::string name);
 
 // The entry of the image, made where it is new. Files name an image many times; entries are found by hash.

@@ -102,6 +102,12 @@ void write_file(const fs::path& path, std::string_view bytes) {
   fail(path.string(), ": cannot write (", std::strerror(error), ")");
 }
 
+std::string one_line(std::string s) {
+  for (char& c : s)
+    if ((c >= 0 && c < 32) || c == 127) c = '?';
+  return s;
+}
+
 bool has_image_extension(const fs::path& path) {
   static const std::set<std::string> known{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"};
   return known.contains(lower(path.extension().string()));

@@ -17,6 +17,10 @@ std::string read_file(const fs::path& path, std::uintmax_t limit = std::uintmax_
 // file, the whole new one or none. On an error (a full disk) nothing of the new file is left.
 void write_file(const fs::path& path, std::string_view bytes);
 
+// With control characters as '?': what a file holds may be quoted in a message, which is one line on a
+// terminal.
+std::string one_line(std::string s);
+
 // True for .jpg .jpeg .jpe .jfif .png .bmp .tif .tiff in any case.
 bool has_image_extension(const fs::path& path);
 

@@ -77,7 +77,7 @@ Decoded load(const fs::path& path) {
     const Decoded image = decode(bytes);
     return image.orientation == 1 ? image : upright(image);
   } catch (const Error& e) {
-    fail(path.string(), ": ", e.what());
+    fail(path.string(), ": ", one_line(e.what()));
   } catch (const std::bad_alloc&) {
     fail(path.string(), ": not enough memory to decode it");
   }

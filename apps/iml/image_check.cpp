@@ -63,11 +63,15 @@ void read_quantisation_tables(std::string_view body, Jpeg& jpeg) {
   }
 }
 
-void read_frame(std::string_view body, Jpeg& jpeg) {
+void read_frame(std::string_view body, std::size_t file_size, Jpeg& jpeg) {
   require(body.size() >= 6 && body.size() >= 6 + 3 * byte_at(body, 5),
           "damaged JPEG (the frame header is cut off)");
   require(byte_at(body, 0) == 8, "unsupported JPEG (", byte_at(body, 0), " bits)");
-  check_size(big16(body, 3), big16(body, 1));
+  const std::size_t width = big16(body, 3), height = big16(body, 1);
+  check_size(static_cast<i64>(width), static_cast<i64>(height));
+  // Each block of 8 x 8 pixels takes a bit at the very least; decoders fill up with grey.
+  require(width * height / 512 <= file_size, "truncated JPEG (", file_size, " bytes cannot hold ", width,
+          " x ", height, " pixels)");
   for (std::size_t i = 0; i < byte_at(body, 5); ++i)
     jpeg.components.emplace_back(byte_at(body, 6 + 3 * i), byte_at(body, 8 + 3 * i));
 }
@@ -157,7 +161,7 @@ Header check_jpeg(std::string_view s) {
       require(marker <= 0xC2, "unsupported JPEG (",
               marker > 0xC8 ? "arithmetic coding" : "lossless or hierarchical", ")");
       jpeg.progressive = marker == 0xC2;
-      read_frame(body, jpeg);
+      read_frame(body, s.size(), jpeg);
     }
   }
   require(scanned, "damaged JPEG (no image in it)");
