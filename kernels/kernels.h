@@ -115,6 +115,49 @@ struct LayerNormBackward {  // dx, dw, db: each may be null
   DType dtype;
 };
 
+struct BatchNorm {  // per channel, y = (x - mean) * rstd * w + b over all rows; stats [2,cols] f32 = mean, rstd
+  // training: of these rows (biased variance), and running += momentum * (mean, unbiased variance - running);
+  // else: of the running statistics. rows above 1 in training
+  const void *x, *w, *b;
+  void* y;
+  float *running_mean, *running_var, *stats;
+  i64 rows, cols;
+  float eps, momentum;
+  bool training;
+  DType dtype;
+};
+struct BatchNormBackward {  // dx, dw, db: each may be null; training: mean and rstd depend on x
+  const void *x, *w, *dy;
+  const float* stats;
+  void *dx, *dw, *db;
+  i64 rows, cols;
+  bool training;
+  DType dtype;
+};
+struct L2Normalize {  // y = x / max(|x|, eps) over the last axis; norms [rows] f32 = max(|x|, eps), or null
+  const void* x;
+  void* y;
+  float* norms;
+  i64 rows, cols;
+  float eps;
+  DType dtype;
+};
+struct L2NormalizeBackward {  // dx = (dy - y * sum(y * dy)) / norm; dy / eps where the norm was below eps
+  const void *y, *dy;
+  const float* norms;
+  void* dx;
+  i64 rows, cols;
+  float eps;
+  DType dtype;
+};
+struct BceWithLogits {  // loss = mean of -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), one element
+  const void *x, *targets;
+  void *loss, *dx;  // dx = (sigmoid(x) - t) / n, or null
+  float* outside;   // how many targets are not in [0, 1], NaN included
+  i64 n;
+  DType dtype;
+};
+
 struct Conv2d {  // x [n,h,w,c], weight [o,kh,kw,c], bias [o] or null -> y [n,oh,ow,o], oh = (h + 2 pad -
                  // kh)/stride + 1
   const void *x, *weight, *bias;
@@ -222,6 +265,11 @@ struct Kernels {
   void (*softmax_backward)(const SoftmaxBackward&);
   void (*layer_norm)(const LayerNorm&);
   void (*layer_norm_backward)(const LayerNormBackward&);
+  void (*batch_norm)(const BatchNorm&);
+  void (*batch_norm_backward)(const BatchNormBackward&);
+  void (*l2_normalize)(const L2Normalize&);
+  void (*l2_normalize_backward)(const L2NormalizeBackward&);
+  void (*bce_with_logits)(const BceWithLogits&);
   void (*conv2d)(const Conv2d&);
   void (*conv2d_backward)(const Conv2dBackward&);
   void (*depthwise)(const Depthwise&);

@@ -144,7 +144,7 @@ TEST_CASE("a write that fails says why and leaves nothing") {
   setrlimit(RLIMIT_FSIZE, &tiny);
   const std::string message = error_of([&] { save_png(temp / "x.png", image); });
   setrlimit(RLIMIT_FSIZE, &before);
-  CHECK(mentions(message, "x.png: cannot write (File too large)"));
+  CHECK(mentions(message, "x.png: cannot be written: File too large"));
   CHECK(fs::is_empty(temp.path));
 }
 

@@ -59,6 +59,20 @@ TEST_CASE("elementwise kernels and reductions stay in bounds") {
     kernels.layer_norm_backward({in, in, in, stats.begin(), dx, dw, db, 3, n, DType::f32});
     for (const Output* o : {&y, &stats, &dx, &dw, &db}) CHECK(o->clean());
 
+    Output bn_y(3 * n), bn_stats(2 * n), bn_dx(3 * n), bn_dw(n), bn_db(n);
+    std::vector<float> running(static_cast<std::size_t>(n), 1.0f);
+    kernels.batch_norm({in, in, in, bn_y, running.data(), running.data(), bn_stats.begin(), 3, n, 1e-5f, 0.1f,
+                        true, DType::f32});
+    kernels.batch_norm_backward(
+        {in, in, in, bn_stats.begin(), bn_dx, bn_dw, bn_db, 3, n, true, DType::f32});
+    for (const Output* o : {&bn_y, &bn_stats, &bn_dx, &bn_dw, &bn_db}) CHECK(o->clean());
+
+    Output unit(3 * n), norms(3), unit_dx(3 * n), loss(1), outside(1), slopes(n);
+    kernels.l2_normalize({in, unit, norms.begin(), 3, n, 1e-12f, DType::f32});
+    kernels.l2_normalize_backward({in, in, norms.begin(), unit_dx, 3, n, 1e-12f, DType::f32});
+    kernels.bce_with_logits({in, in, loss, slopes, outside.begin(), n, DType::f32});
+    for (const Output* o : {&unit, &norms, &unit_dx, &loss, &outside, &slopes}) CHECK(o->clean());
+
     // bf16, two of them to a float
     std::vector<float> half(static_cast<std::size_t>(n) + 2 * kGuard, kUntouched);
     auto* const from = reinterpret_cast<bf16*>(half.data() + kGuard);

@@ -25,5 +25,6 @@ void add_elementwise(std::vector<Case>&);
 void add_products(std::vector<Case>&);
 void add_convolutions(std::vector<Case>&);
 void add_attentions(std::vector<Case>&);
+void add_training(std::vector<Case>&);
 
 }  // namespace bp::testing

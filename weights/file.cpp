@@ -55,7 +55,9 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
     require(fs::is_regular_file(path, ignored), path, ": exists and is not a regular file, not replaced");
     path_ = fs::canonical(path, ignored).string();
   }
-  temporary_ = text(path_, ".part-", ::getpid());
+  // Not of this process alone: what a killed run left is overwritten by the next.
+  const fs::path whole(path_);
+  temporary_ = (whole.parent_path() / ("." + whole.filename().string() + ".part")).string();
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   require(fd_ >= 0, path, ": cannot be written: ", reason());
 }

@@ -1,8 +1,5 @@
 #include "apps/iml/files.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -11,6 +8,7 @@
 #include <set>
 
 #include "engine/error.h"
+#include "weights/file.h"
 
 namespace bp {
 namespace {
@@ -84,22 +82,9 @@ std::string read_file(const fs::path& path, std::uintmax_t limit) {
 }
 
 void write_file(const fs::path& path, std::string_view bytes) {
-  const fs::path part = path.parent_path() / ("." + path.filename().string() + ".part");
-  const int file = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  int error = file < 0 ? errno : 0;
-  while (!error && !bytes.empty()) {
-    const ssize_t n = ::write(file, bytes.data(), bytes.size());
-    if (n >= 0) {
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-    } else if (errno != EINTR) {
-      error = errno;
-    }
-  }
-  if (file >= 0 && ::close(file) != 0 && !error) error = errno;
-  if (!error && ::rename(part.c_str(), path.c_str()) != 0) error = errno;
-  if (!error) return;
-  if (file >= 0) ::unlink(part.c_str());
-  fail(path.string(), ": cannot write (", std::strerror(error), ")");
+  OutputFile file(path.string());
+  file.write(bytes.data(), bytes.size());
+  file.commit();
 }
 
 std::string one_line(std::string s) {

@@ -24,26 +24,6 @@ BP_INLINE float sum_of(i64 cols, F term) {
 }
 
 template <class T>
-BP_INLINE vf get(const T* p, i64 n) {
-  return n == kLanes ? load(p) : load_part(p, n);
-}
-template <class T>
-BP_INLINE void put(T* p, vf x, i64 n) {
-  if (n == kLanes)
-    store(p, x);
-  else
-    store_part(p, x, n);
-}
-
-// Calls body(i, n) for every vector of a row, n = kLanes but for the last.
-template <class F>
-BP_INLINE void each_vector(i64 cols, F body) {
-  i64 i = 0;
-  for (; i + kLanes <= cols; i += kLanes) body(i, kLanes);
-  if (i < cols) body(i, cols - i);
-}
-
-template <class T>
 void run(const k::LayerNorm& p) {
   const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
   const i64 cols = p.cols;
@@ -52,14 +32,14 @@ void run(const k::LayerNorm& p) {
     for (i64 r = begin; r < end; ++r) {
       const T* x = static_cast<const T*>(p.x) + r * cols;
       T* y = static_cast<T*>(p.y) + r * cols;
-      const float mean = scale * sum_of(cols, [&](i64 i, i64 n) { return get(x + i, n); });
+      const float mean = scale * sum_of(cols, [&](i64 i, i64 n) { return load(x + i, n); });
       const float variance = scale * sum_of(cols, [&](i64 i, i64 n) {
-                               const vf d = get(x + i, n) - mean;
+                               const vf d = load(x + i, n) - mean;
                                return d * d;
                              });
       const float rstd = 1.0f / __builtin_sqrtf(variance + p.eps);
       each_vector(cols, [&](i64 i, i64 n) {
-        put(y + i, (get(x + i, n) - mean) * rstd * get(w + i, n) + get(b + i, n), n);
+        store(y + i, (load(x + i, n) - mean) * rstd * load(w + i, n) + load(b + i, n), n);
       });
       if (p.stats) {
         p.stats[2 * r] = mean;
@@ -85,22 +65,22 @@ void run(const k::LayerNormBackward& p) {
       for (i64 r = c * chunk; r < std::min(p.rows, (c + 1) * chunk); ++r) {
         const T *x = static_cast<const T*>(p.x) + r * cols, *dy = static_cast<const T*>(p.dy) + r * cols;
         const float mean = p.stats[2 * r], rstd = p.stats[2 * r + 1];
-        const auto normal = [&](i64 i, i64 n) { return (get(x + i, n) - mean) * rstd; };
+        const auto normal = [&](i64 i, i64 n) { return (load(x + i, n) - mean) * rstd; };
         if (p.dx) {
           T* dx = static_cast<T*>(p.dx) + r * cols;
-          const float g = scale * sum_of(cols, [&](i64 i, i64 n) { return get(dy + i, n) * get(w + i, n); });
+          const float g = scale * sum_of(cols, [&](i64 i, i64 n) { return load(dy + i, n) * load(w + i, n); });
           const float gx = scale * sum_of(cols, [&](i64 i, i64 n) {
-                             return get(dy + i, n) * get(w + i, n) * normal(i, n);
+                             return load(dy + i, n) * load(w + i, n) * normal(i, n);
                            });
           each_vector(cols, [&](i64 i, i64 n) {
-            put(dx + i, rstd * (get(dy + i, n) * get(w + i, n) - g - normal(i, n) * gx), n);
+            store(dx + i, rstd * (load(dy + i, n) * load(w + i, n) - g - normal(i, n) * gx), n);
           });
         }
         if (p.dw || p.db)
           each_vector(cols, [&](i64 i, i64 n) {
-            const vf d = get(dy + i, n);
-            put(dw + i, get(dw + i, n) + d * normal(i, n), n);
-            put(db + i, get(db + i, n) + d, n);
+            const vf d = load(dy + i, n);
+            store(dw + i, load(dw + i, n) + d * normal(i, n), n);
+            store(db + i, load(db + i, n) + d, n);
           });
       }
     }

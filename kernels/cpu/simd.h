@@ -57,6 +57,27 @@ BP_INLINE void store_part(T* p, vf x, i64 n) {
   for (i64 i = 0; i < n; ++i) p[i] = buffer[i];
 }
 
+// The same for n up to kLanes.
+template <class T>
+BP_INLINE vf load(const T* p, i64 n) {
+  return n == kLanes ? load(p) : load_part(p, n);
+}
+template <class T>
+BP_INLINE void store(T* p, vf x, i64 n) {
+  if (n == kLanes)
+    store(p, x);
+  else
+    store_part(p, x, n);
+}
+
+// Calls body(i, n) for every vector of a row of `cols` elements: n = kLanes but for the last.
+template <class F>
+BP_INLINE void each_vector(i64 cols, F body) {
+  i64 i = 0;
+  for (; i + kLanes <= cols; i += kLanes) body(i, kLanes);
+  if (i < cols) body(i, cols - i);
+}
+
 // x in the first n lanes, zero in the others.
 BP_INLINE vf first_lanes(vf x, i64 n) {
   vi lane;
@@ -122,6 +143,19 @@ BP_INLINE vf erf(vf x) {
   p = p * t + 0.254829592f;
   const vf y = 1.0f - p * t * exp(-a * a);
   return x < splat(0.0f) ? -y : y;
+}
+
+// log(1 + x) for x in [0, 1], as 2 artanh(x / (2 + x)) by its series to the 13th power; relative error below 2e-7.
+BP_INLINE vf log1p(vf x) {
+  const vf s = x / (2.0f + x), s2 = s * s;
+  vf p = splat(1.0f / 13);
+  p = p * s2 + 1.0f / 11;
+  p = p * s2 + 1.0f / 9;
+  p = p * s2 + 1.0f / 7;
+  p = p * s2 + 1.0f / 5;
+  p = p * s2 + 1.0f / 3;
+  p = p * s2 + 1.0f;
+  return 2.0f * s * p;
 }
 
 BP_INLINE vf gelu(vf x) {
