@@ -115,7 +115,8 @@ struct LayerNormBackward {  // dx, dw, db: each may be null
   DType dtype;
 };
 
-struct BatchNorm {  // per channel, y = (x - mean) * rstd * w + b over all rows; stats [2,cols] f32 = mean, rstd
+struct BatchNorm {  // per channel, y = (x - mean) * rstd * w + b over all rows; stats [2,cols] f32 = mean,
+                    // rstd
   // training: of these rows (biased variance), and running += momentum * (mean, unbiased variance - running);
   // else: of the running statistics. rows above 1 in training
   const void *x, *w, *b;

@@ -68,7 +68,8 @@ void run(const k::LayerNormBackward& p) {
         const auto normal = [&](i64 i, i64 n) { return (load(x + i, n) - mean) * rstd; };
         if (p.dx) {
           T* dx = static_cast<T*>(p.dx) + r * cols;
-          const float g = scale * sum_of(cols, [&](i64 i, i64 n) { return load(dy + i, n) * load(w + i, n); });
+          const float g =
+              scale * sum_of(cols, [&](i64 i, i64 n) { return load(dy + i, n) * load(w + i, n); });
           const float gx = scale * sum_of(cols, [&](i64 i, i64 n) {
                              return load(dy + i, n) * load(w + i, n) * normal(i, n);
                            });

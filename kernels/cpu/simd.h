@@ -145,7 +145,8 @@ BP_INLINE vf erf(vf x) {
   return x < splat(0.0f) ? -y : y;
 }
 
-// log(1 + x) for x in [0, 1], as 2 artanh(x / (2 + x)) by its series to the 13th power; relative error below 2e-7.
+// log(1 + x) for x in [0, 1], as 2 artanh(x / (2 + x)) by its series to the 13th power; relative error below
+// 2e-7.
 BP_INLINE vf log1p(vf x) {
   const vf s = x / (2.0f + x), s2 = s * s;
   vf p = splat(1.0f / 13);
