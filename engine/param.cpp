@@ -4,6 +4,13 @@
 
 namespace bp {
 
+void require_grad(const Params& params, bool on) {
+  for (const Param& p : params) {
+    require(p.tensor && p.tensor->defined(), p.name, ": has no values yet");
+    if (p.trained) p.tensor->requires_grad(on);
+  }
+}
+
 Tensor to_ours(const Tensor& published, Layout layout) {
   const Shape& s = published.shape();
   switch (layout) {

@@ -21,8 +21,12 @@ struct Param {
   Shape shape;       // published
   Layout layout = Layout::as_is;
   Tensor* tensor = nullptr;  // where it goes, in our layout
+  bool trained = true;       // false: a statistic that the forward keeps, without a gradient
 };
 using Params = std::vector<Param>;
+
+// Has those that are trained track gradients, or not any more.
+void require_grad(const Params& params, bool on = true);
 
 // A tensor in published layout, in ours (the same handle where nothing changes), and back.
 Tensor to_ours(const Tensor& published, Layout layout);

@@ -10,7 +10,7 @@ constexpr std::array<i64, 4> kHeads{2, 4, 5, 10};
 constexpr std::array<i64, 4> kWindows{7, 7, 14, 7};
 constexpr i64 kExpansion = 4;
 constexpr i64 kHeadDim = 32;
-constexpr float kBatchNormEps = 1e-5f;
+constexpr float kBatchNormEps = 1e-5f, kMomentum = 0.1f;
 
 ConvBn pointwise(i64 in, i64 out) {
   return {in, out, 1, 1, false};
@@ -25,6 +25,11 @@ ConvBn stem(i64 in, i64 out) {
 }  // namespace
 
 Tensor ConvBn::operator()(const Tensor& x, Act act) const {
+  if (training) {
+    const Tensor y = depthwise ? bp::depthwise(x, weight, {}, stride) : conv2d(x, weight, {}, stride, kernel / 2);
+    const Tensor normal = batch_norm(y, gamma, beta, mean, variance, true, kMomentum, kBatchNormEps);
+    return act == Act::gelu ? gelu(normal) : normal;
+  }
   require(folded_weight.defined(), "tiny_vit: fold() was not called after loading");
   if (depthwise) return bp::depthwise(x, folded_weight, folded_bias, stride, act);
   return conv2d(x, folded_weight, folded_bias, stride, kernel / 2, act);
@@ -35,8 +40,8 @@ void ConvBn::collect(Params& params, const std::string& prefix) {
   params.push_back({prefix + ".c.weight", shape, depthwise ? Layout::depthwise : Layout::conv, &weight});
   params.push_back({prefix + ".bn.weight", {out}, Layout::as_is, &gamma});
   params.push_back({prefix + ".bn.bias", {out}, Layout::as_is, &beta});
-  params.push_back({prefix + ".bn.running_mean", {out}, Layout::as_is, &mean});
-  params.push_back({prefix + ".bn.running_var", {out}, Layout::as_is, &variance});
+  params.push_back({prefix + ".bn.running_mean", {out}, Layout::as_is, &mean, false});
+  params.push_back({prefix + ".bn.running_var", {out}, Layout::as_is, &variance, false});
 }
 
 void ConvBn::fold() {
@@ -158,6 +163,11 @@ void TinyVit::each_conv(F&& f) {
 
 void TinyVit::fold() {
   each_conv([](ConvBn& c) { c.fold(); });
+}
+
+void TinyVit::train(bool on) {
+  each_conv([on](ConvBn& c) { c.training = on; });
+  if (!on) fold();
 }
 
 }  // namespace bp::tiny_vit

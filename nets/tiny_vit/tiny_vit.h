@@ -1,6 +1,6 @@
 // TinyViT-5M (microsoft/Cream, TinyViT/models/tiny_vit.py): the student's trunk and, at 1024 with the last
-// merging at stride 1, MobileSAM's image encoder. Channels-last throughout; BatchNorm is folded into its
-// convolution by fold().
+// merging at stride 1, MobileSAM's image encoder. Channels-last throughout; for inference BatchNorm is folded
+// into its convolution by fold(), for training see train().
 #pragma once
 #include <array>
 #include <optional>
@@ -17,7 +17,8 @@ struct ConvBn {
   i64 in, out, kernel, stride;
   bool depthwise;
   Tensor weight{}, gamma{}, beta{}, mean{}, variance{};  // as loaded
-  Tensor folded_weight{}, folded_bias{};                 // what runs
+  Tensor folded_weight{}, folded_bias{};                 // what runs in inference
+  bool training = false;
 
   Tensor operator()(const Tensor& x, Act act = Act::none) const;
   void collect(Params& params, const std::string& prefix);
@@ -62,6 +63,11 @@ struct TinyVit {
   // Names as in Microsoft's checkpoint, with `prefix` ("" or "image_encoder.") before them.
   void collect(Params& params, const std::string& prefix = "");
   void fold();  // once after loading
+
+  // On: BatchNorm normalises with the batch's statistics and moves the running ones (momentum 0.1), whose
+  // memory must be the net's own (LoadOptions::own). Off: folds what was learned, for inference. Which
+  // parameters track gradients is a matter of require_grad().
+  void train(bool on = true);
 
  private:
   template <class F>
