@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/sam_case.h"
+#include "tests/trunk_training_case.h"
 
 namespace fs = std::filesystem;
 
@@ -45,6 +46,10 @@ TEST_CASE("own recordings: TinyViT") {
   for (const auto& file : found) bp::test::check_tiny_vit(file);
 }
 
+TEST_CASE("own recordings: TinyViT in training") {
+  for (const auto& file : files(kOwn, "tinyvit_")) bp::test::check_tiny_vit_training(file);
+}
+
 TEST_CASE("recordings of BOXPROMPT_GOLDEN") {
   if (given().empty()) {
     MESSAGE("BOXPROMPT_GOLDEN is not set: only the recordings in tests/golden were checked");
@@ -53,5 +58,8 @@ TEST_CASE("recordings of BOXPROMPT_GOLDEN") {
   const auto sam = files(given(), "sam_"), trunk = files(given(), "tinyvit_");
   REQUIRE(sam.size() + trunk.size() > 0);
   for (const auto& file : sam) bp::test::check_sam(file, given().string());
-  for (const auto& file : trunk) bp::test::check_tiny_vit(file);
+  for (const auto& file : trunk) {
+    bp::test::check_tiny_vit(file);
+    bp::test::check_tiny_vit_training(file);
+  }
 }

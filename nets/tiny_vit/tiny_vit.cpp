@@ -26,7 +26,8 @@ ConvBn stem(i64 in, i64 out) {
 
 Tensor ConvBn::operator()(const Tensor& x, Act act) const {
   if (training) {
-    const Tensor y = depthwise ? bp::depthwise(x, weight, {}, stride) : conv2d(x, weight, {}, stride, kernel / 2);
+    const Tensor y =
+        depthwise ? bp::depthwise(x, weight, {}, stride) : conv2d(x, weight, {}, stride, kernel / 2);
     const Tensor normal = batch_norm(y, gamma, beta, mean, variance, true, kMomentum, kBatchNormEps);
     return act == Act::gelu ? gelu(normal) : normal;
   }

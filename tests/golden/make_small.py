@@ -3,7 +3,7 @@
 
 usage: make_small.py FOLDER_OF_RECORDINGS
 Embeddings keep every 32nd channel and every 2nd grid position, logits every 8th pixel of each axis, the trunk's feature
-maps every 16th channel; predicted IoUs, areas, tile sums and the metadata stay whole.
+maps every 16th channel; predicted IoUs, areas, tile sums, digests of gradients, running statistics and the metadata stay whole.
 """
 import json
 import os
@@ -59,7 +59,7 @@ def small_sam(tensors):
 
 
 def small_trunk(tensors):
-    return {n: take(t, [1, 16, 1, 1]) for n, t in tensors.items() if n.startswith("eval.")}
+    return {n: take(t, [1, 16, 1, 1]) if ".stage" in n else t for n, t in tensors.items()}
 
 
 for file in sorted(os.listdir(sys.argv[1])):
