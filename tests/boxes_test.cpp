@@ -6,6 +6,7 @@
 #include <functional>
 #include <random>
 
+#include "tests/errors.h"
 #include "tests/temp_folder.h"
 
 using namespace bp;
@@ -61,19 +62,6 @@ const char* kCsvHeader =
     "100,sub\\a.jpg,,0,0,5,6\r\n"
     "50,b.png,,,,,\r\n";
 const char* kYolo = "1 0.2525 0.5 0.305 0.5 0.9\n2 0.025 0.0375 0.05 0.075\r\n";  // of 100 x 80
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-bool mentions(const std::string& s, std::string_view part) {
-  return s.find(part) != std::string::npos;
-}
 
 void check_box(const Box& b, double x0, double y0, double x1, double y1) {
   CHECK(b.x0 == doctest::Approx(x0));

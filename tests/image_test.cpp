@@ -9,6 +9,7 @@
 #include <random>
 
 #include "apps/iml/files.h"
+#include "tests/errors.h"
 #include "tests/temp_folder.h"
 
 using namespace bp;
@@ -33,19 +34,6 @@ i64 distance(const fs::path& file, const Pixel& expected) {
       for (int c = 0; c < 3; ++c)
         worst = std::max(worst, std::abs(image.data<u8>()[(y * kWidth + x) * 3 + c] - expected(x, y, c)));
   return worst;
-}
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-bool mentions(const std::string& s, std::string_view part) {
-  return s.find(part) != std::string::npos;
 }
 
 void be32(std::string& s, std::size_t at, std::uint32_t v) {

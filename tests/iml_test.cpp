@@ -10,6 +10,7 @@
 #include "apps/iml/draw.h"
 #include "apps/iml/masks.h"
 #include "apps/iml/progress.h"
+#include "tests/errors.h"
 #include "tests/temp_folder.h"
 
 using namespace bp;
@@ -20,19 +21,6 @@ std::vector<std::string> keys(const std::vector<ImageFile>& images) {
   std::vector<std::string> k;
   for (const auto& i : images) k.push_back(i.key);
   return k;
-}
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-bool mentions(const std::string& s, std::string_view part) {
-  return s.find(part) != std::string::npos;
 }
 
 using Names = std::vector<std::string>;

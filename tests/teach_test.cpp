@@ -15,6 +15,7 @@
 #include "apps/iml/teach.h"
 #include "apps/iml/teach_records.h"
 #include "kernels/threads.h"
+#include "tests/errors.h"
 #include "tests/temp_folder.h"
 
 using namespace bp;
@@ -67,11 +68,12 @@ struct Scene {
   void add(const std::string& key, const std::vector<Box>& boxes) {
     std::filesystem::create_directories((folder / "in" / key).parent_path());
     save_png(folder / "in" / key, full({kHeight, kWidth, 3}, 99, DType::u8));
-    tasks.push_back({{folder / "in" / key, key}, "first", [boxes](i64 width, i64 height) {
-                       CHECK(width == kWidth);
-                       CHECK(height == kHeight);
-                       return boxes;
-                     }});
+    tasks.push_back(
+        {{folder / "in" / key, key}, "first", [boxes](i64 width, i64 height, std::vector<std::string>&) {
+           CHECK(width == kWidth);
+           CHECK(height == kHeight);
+           return boxes;
+         }});
   }
   TeachReport run() {
     return teach(tasks, teacher, options, [] { return false; });
@@ -82,15 +84,6 @@ struct Scene {
 
 Tensor box_mask(const Box& b) {
   return mask_of_boxes(std::vector<Box>{b}, kHeight, kWidth);
-}
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
 }
 
 }  // namespace
@@ -150,7 +143,9 @@ TEST_CASE("a second run does only what is missing or was annotated anew") {
   CHECK(std::filesystem::exists(scene.out("masks/image1.png")));
 
   scene.tasks[2].annotation = "second";
-  scene.tasks[2].boxes = [](i64, i64) { return std::vector<Box>{{0, 0, 10, 10, {}}, {20, 0, 30, 10, {}}}; };
+  scene.tasks[2].boxes = [](i64, i64, std::vector<std::string>&) {
+    return std::vector<Box>{{0, 0, 10, 10, {}}, {20, 0, 30, 10, {}}};
+  };
   again = scene.run();
   CHECK(again.done == 1);
   CHECK(again.skipped == 2);
@@ -202,7 +197,9 @@ TEST_CASE("an image that fails is told, and the others are done") {
   scene.add("boxless.png", {});
   scene.add("last.png", {{0, 0, 5, 5, {}}});
   scene.folder.write("in/bad.png", "not an image");
-  scene.tasks[2].boxes = [](i64, i64) -> std::vector<Box> { fail("boxes.csv: box outside"); };
+  scene.tasks[2].boxes = [](i64, i64, std::vector<std::string>&) -> std::vector<Box> {
+    fail("boxes.csv: box outside");
+  };
   TeachReport report = scene.run();
   CHECK(report.done == 2);
   REQUIRE(report.failed.size() == 2);

@@ -48,11 +48,9 @@ Plan plan_from_boxes(const Options& o, std::span<const ImageFile> images) {
   for (std::size_t i = 0; i < images.size(); ++i) {
     const ImageBoxes* entry = matches.entries[i];
     if (!entry) continue;
-    plan.tasks.push_back({images[i], annotation_of(*set, *entry), [set, entry](i64 width, i64 height) {
-                            std::vector<std::string> notes;
-                            auto boxes = boxes_in_image(*set, *entry, width, height, notes);
-                            for (const auto& n : notes) std::cerr << "note: " << n << '\n';
-                            return boxes;
+    plan.tasks.push_back({images[i], annotation_of(*set, *entry),
+                          [set, entry](i64 width, i64 height, std::vector<std::string>& notes) {
+                            return boxes_in_image(*set, *entry, width, height, notes);
                           }});
   }
   for (const auto& name : matches.missing)
@@ -72,12 +70,14 @@ Plan plan_from_masks(const Options& o, std::span<const ImageFile> images) {
     const ImageFile image = images[i];
     const std::string annotation = "mask " + mask.string() + " jitter " + shortest(o.from_masks.jitter) +
                                    " seed " + std::to_string(o.from_masks.seed);
-    plan.tasks.push_back({image, annotation, [mask, image, options = o.from_masks](i64 width, i64 height) {
-                            const Tensor m = load_mask(mask);
-                            require(m.dim(1) == width && m.dim(0) == height, mask.string(), ": ", m.dim(1),
-                                    "x", m.dim(0), ", but the image is ", width, "x", height);
-                            return boxes_from_mask(m, options, image.key);
-                          }});
+    plan.tasks.push_back(
+        {image, annotation,
+         [mask, image, options = o.from_masks](i64 width, i64 height, std::vector<std::string>&) {
+           const Tensor m = load_mask(mask);
+           require(m.dim(1) == width && m.dim(0) == height, mask.string(), ": ", m.dim(1), "x", m.dim(0),
+                   ", but the image is ", width, "x", height);
+           return boxes_from_mask(m, options, image.key);
+         }});
   }
   for (const auto& line : pairs.ambiguous) plan.problems.push_back(line + ": ambiguous in " + o.masks);
   for (const auto& key : pairs.lone_images)

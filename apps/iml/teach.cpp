@@ -94,10 +94,12 @@ struct Pictures {
   std::vector<Box> boxes;
 };
 
-Pictures ask(const Task& task, const Tensor& image, Teacher& teacher) {
+Pictures ask(const Task& task, const Tensor& image, Teacher& teacher, Progress& progress) {
   const i64 height = image.dim(0), width = image.dim(1);
   Pictures p;
-  p.boxes = task.boxes(width, height);
+  std::vector<std::string> notes;
+  p.boxes = task.boxes(width, height, notes);
+  for (const auto& note : notes) progress.say("note: " + note);
   p.mask = zeros({height, width}, DType::u8);
   p.soft = zeros({height, width}, DType::u8);
   if (p.boxes.empty()) {
@@ -185,7 +187,7 @@ TeachReport teach(const std::vector<Task>& tasks, Teacher& teacher, const TeachO
     }
     try {
       const Tensor image = load_image(task.image.path);
-      const Pictures p = ask(task, image, teacher);
+      const Pictures p = ask(task, image, teacher, progress);
       if (options.soft) save_in_folder(picture(options.out, "soft", task.image), p.soft);
       if (options.preview) save_in_folder(picture(options.out, "preview", task.image), preview(image, p));
       save_in_folder(picture(options.out, "masks", task.image), p.mask);
@@ -207,6 +209,7 @@ TeachReport teach(const std::vector<Task>& tasks, Teacher& teacher, const TeachO
 Score score(const std::vector<Task>& tasks, const fs::path& out, const fs::path& truth) {
   const auto records = read_records(out / "teach.jsonl");
   std::vector<ImageFile> images;
+  images.reserve(tasks.size());
   for (const Task& t : tasks) images.push_back(t.image);
   const MaskPairs pairs = pair_masks(images, truth);
 

@@ -24,8 +24,9 @@ struct Task {
   ImageFile image;
   // Changes when the image's annotation does; a second run then does the image again.
   std::string annotation;
-  // The boxes, checked, in pixels of an image of that size; none for an authentic image. Throws Error.
-  std::function<std::vector<Box>(i64 width, i64 height)> boxes;
+  // The boxes, checked, in pixels of an image of that size; none for an authentic image. What is worth
+  // telling the user is added to notes. Throws Error.
+  std::function<std::vector<Box>(i64 width, i64 height, std::vector<std::string>& notes)> boxes;
 };
 
 struct TeachOptions {
