@@ -115,10 +115,10 @@ struct LayerNormBackward {  // dx, dw, db: each may be null
   DType dtype;
 };
 
-struct BatchNorm {  // per channel, y = (x - mean) * rstd * w + b over all rows; stats [2,cols] f32 = mean,
-                    // rstd
-  // training: of these rows (biased variance), and running += momentum * (mean, unbiased variance - running);
-  // else: of the running statistics. rows above 1 in training
+// Per channel, y = (x - mean) * rstd * w + b over all rows; stats [2,cols] f32 = mean, rstd. In training
+// those are of these rows (biased variance), at least 2, and running += momentum * (mean, unbiased variance -
+// running); else those of the running statistics.
+struct BatchNorm {
   const void *x, *w, *b;
   void* y;
   float *running_mean, *running_var, *stats;
@@ -252,6 +252,36 @@ struct NormalizePad {  // y[0:h,0:w] = (x - mean) / std, zero right and below; x
   DType dtype;
 };
 
+// What an optimizer does, for all tensors of a list (in host memory) at once.
+struct SquaredNorms {  // y[i] = sum of the squares of tensor i
+  struct Item {
+    const void* x;
+    i64 n;
+    DType dtype;
+  };
+  const Item* items;
+  i64 count;
+  float* y;
+};
+// Adam with decoupled weight decay (Loshchilov and Hutter, 2019), with g = grad_scale * grad:
+//   w -= lr * decay * w;  m += (1 - beta1) (g - m);  v += (1 - beta2) (g^2 - v)
+//   w -= lr * m * m_scale / (sqrt(v) * v_scale + eps);  average += average_step (w - average)
+// m_scale = 1 / (1 - beta1^t) and v_scale = 1 / sqrt(1 - beta2^t) correct the start from zero.
+struct AdamW {
+  struct Item {
+    float *w, *m, *v;
+    float* average;    // or null
+    void* copy;        // of w in the gradient's type, or null
+    const void* grad;  // null: only the average moves; m and v may be null too
+    i64 n;
+    float lr, decay;
+    DType dtype;  // of grad and copy
+  };
+  const Item* items;
+  i64 count;
+  float beta1, beta2, eps, m_scale, v_scale, grad_scale, average_step;
+};
+
 struct Kernels {
   const char* name;  // of the device and level, as in "cpu avx512"
   void (*fill)(const Fill&);
@@ -283,6 +313,8 @@ struct Kernels {
   void (*resize_bilinear_backward)(const ResizeBilinearBackward&);
   void (*resize_pil)(const ResizePil&);
   void (*normalize_pad)(const NormalizePad&);
+  void (*squared_norms)(const SquaredNorms&);
+  void (*adamw)(const AdamW&);
 };
 
 }  // namespace bp::k

@@ -72,6 +72,14 @@ TEST_CASE("elementwise kernels and reductions stay in bounds") {
     kernels.bce_with_logits({in, in, loss, slopes, outside.begin(), n, DType::f32});
     for (const Output* o : {&unit, &norms, &unit_dx, &loss, &outside, &slopes}) CHECK(o->clean());
 
+    Output w(n), m(n), v(n), average(n), weights(n), squares(1);
+    const k::AdamW::Item item{w.begin(), m.begin(), v.begin(), average.begin(), weights, in,
+                              n,         0.1f,      0.1f,      DType::f32};
+    kernels.adamw({&item, 1, 0.9f, 0.99f, 1e-8f, 1, 1, 1, 0.5f});
+    const k::SquaredNorms::Item terms{in, n, DType::f32};
+    kernels.squared_norms({&terms, 1, squares.begin()});
+    for (const Output* o : {&w, &m, &v, &average, &weights, &squares}) CHECK(o->clean());
+
     // bf16, two of them to a float
     std::vector<float> half(static_cast<std::size_t>(n) + 2 * kGuard, kUntouched);
     auto* const from = reinterpret_cast<bf16*>(half.data() + kGuard);

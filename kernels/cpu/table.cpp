@@ -38,6 +38,8 @@ const k::Kernels& table() {
       .resize_bilinear_backward = resize_bilinear_backward,
       .resize_pil = resize_pil,
       .normalize_pad = normalize_pad,
+      .squared_norms = squared_norms,
+      .adamw = adamw,
   };
   return kernels;
 }

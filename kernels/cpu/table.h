@@ -29,4 +29,6 @@ void resize_bilinear(const k::ResizeBilinear&);
 void resize_bilinear_backward(const k::ResizeBilinearBackward&);
 void resize_pil(const k::ResizePil&);
 void normalize_pad(const k::NormalizePad&);
+void squared_norms(const k::SquaredNorms&);
+void adamw(const k::AdamW&);
 const k::Kernels& table();
