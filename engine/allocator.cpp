@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "engine/error.h"
+#include "kernels/memory.h"
 
 namespace bp {
 namespace {
@@ -27,20 +28,21 @@ class Cache {
       void* block = it->second;
       stats_.cached -= it->first;
       stats_.live += it->first;
+      most_live_ = std::max(most_live_, stats_.live);
       sizes_[block] = it->first;
       free_.erase(it);
       return block;
     }
-    // What has not been wanted is given back before the process grows far beyond what it uses.
-    if (stats_.cached > stats_.live + kSlack) drop_cached();
-    void* block = std::aligned_alloc(64, size);
+    trim(size);
+    void* block = allocate_host(size);
     if (!block && stats_.cached) {
       drop_cached();
-      block = std::aligned_alloc(64, size);
+      block = allocate_host(size);
     }
     require(block != nullptr, "out of memory: asked for ", size, " bytes beside ", stats_.live, " in use");
     ++stats_.system_calls;
     stats_.live += size;
+    most_live_ = std::max(most_live_, stats_.live);
     stats_.peak = std::max(stats_.peak, stats_.live + stats_.cached);
     sizes_[block] = size;
     return block;
@@ -71,6 +73,18 @@ class Cache {
  private:
   static constexpr std::size_t kSlack = std::size_t{64} << 20;
 
+  // Blocks of sizes that are no longer wanted are given back, largest first, before the process grows much beyond what
+  // it has needed at once. A steady state never comes here: every request finds a block.
+  void trim(std::size_t wanted) {
+    const std::size_t limit = most_live_ + most_live_ / 4 + kSlack;
+    while (!free_.empty() && stats_.live + stats_.cached + wanted > limit) {
+      const auto largest = std::prev(free_.end());
+      std::free(largest->second);
+      stats_.cached -= largest->first;
+      free_.erase(largest);
+    }
+  }
+
   void drop_cached() {
     for (auto& [size, block] : free_) std::free(block);
     free_.clear();
@@ -81,6 +95,7 @@ class Cache {
   std::multimap<std::size_t, void*> free_;
   std::map<void*, std::size_t> sizes_;
   MemoryStats stats_;
+  std::size_t most_live_ = 0;
 };
 
 // Never destroyed: tensors with static lifetime may outlive any static object.

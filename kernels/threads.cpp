@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/memory.h"
+
 namespace bp {
 namespace {
 
@@ -167,7 +169,7 @@ void* scratch_bytes(int slot, std::size_t bytes) {
   if (b.size < bytes) {
     std::free(b.data);
     b.size = (bytes + 4095) / 4096 * 4096;
-    b.data = std::aligned_alloc(64, b.size);
+    b.data = allocate_host(b.size);
     if (!b.data) {
       b.size = 0;
       throw std::bad_alloc();
