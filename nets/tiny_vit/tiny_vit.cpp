@@ -1,7 +1,5 @@
 #include "nets/tiny_vit/tiny_vit.h"
 
-#include <cmath>
-
 namespace bp::tiny_vit {
 namespace {
 
@@ -10,7 +8,6 @@ constexpr std::array<i64, 4> kHeads{2, 4, 5, 10};
 constexpr std::array<i64, 4> kWindows{7, 7, 14, 7};
 constexpr i64 kExpansion = 4;
 constexpr i64 kHeadDim = 32;
-constexpr float kBatchNormEps = 1e-5f, kMomentum = 0.1f;
 
 ConvBn pointwise(i64 in, i64 out) {
   return {in, out, 1, 1, false};
@@ -23,42 +20,6 @@ ConvBn stem(i64 in, i64 out) {
 }
 
 }  // namespace
-
-Tensor ConvBn::operator()(const Tensor& x, Act act) const {
-  if (training) {
-    const Tensor y =
-        depthwise ? bp::depthwise(x, weight, {}, stride) : conv2d(x, weight, {}, stride, kernel / 2);
-    const Tensor normal = batch_norm(y, gamma, beta, mean, variance, true, kMomentum, kBatchNormEps);
-    return act == Act::gelu ? gelu(normal) : normal;
-  }
-  require(folded_weight.defined(), "tiny_vit: fold() was not called after loading");
-  if (depthwise) return bp::depthwise(x, folded_weight, folded_bias, stride, act);
-  return conv2d(x, folded_weight, folded_bias, stride, kernel / 2, act);
-}
-
-void ConvBn::collect(Params& params, const std::string& prefix) {
-  const Shape shape = depthwise ? Shape{out, 1, kernel, kernel} : Shape{out, in, kernel, kernel};
-  params.push_back({prefix + ".c.weight", shape, depthwise ? Layout::depthwise : Layout::conv, &weight});
-  params.push_back({prefix + ".bn.weight", {out}, Layout::as_is, &gamma});
-  params.push_back({prefix + ".bn.bias", {out}, Layout::as_is, &beta});
-  params.push_back({prefix + ".bn.running_mean", {out}, Layout::as_is, &mean, false});
-  params.push_back({prefix + ".bn.running_var", {out}, Layout::as_is, &variance, false});
-}
-
-void ConvBn::fold() {
-  const auto g = gamma.values(), b = beta.values(), m = mean.values(), v = variance.values();
-  std::vector<float> scale(g.size()), shift(g.size());
-  for (std::size_t i = 0; i < g.size(); ++i) {
-    scale[i] = g[i] / std::sqrt(v[i] + kBatchNormEps);
-    shift[i] = b[i] - m[i] * scale[i];
-  }
-  const NoGrad no_grad;
-  // The channel of the output is the first axis of a dense weight [O,kh,kw,I], the last of a depthwise one
-  // [kh,kw,C].
-  const Shape along = depthwise ? Shape{1, 1, out} : Shape{out, 1, 1, 1};
-  folded_weight = mul(weight, from_values(along, scale));
-  folded_bias = from_values({out}, shift);
-}
 
 Tensor MbConv::operator()(const Tensor& x) const {
   return gelu(add(project(spatial(expand(x, Act::gelu), Act::gelu)), x));
@@ -167,8 +128,7 @@ void TinyVit::fold() {
 }
 
 void TinyVit::train(bool on) {
-  each_conv([on](ConvBn& c) { c.training = on; });
-  if (!on) fold();
+  each_conv([on](ConvBn& c) { c.train(on); });
 }
 
 }  // namespace bp::tiny_vit

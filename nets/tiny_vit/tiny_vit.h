@@ -6,24 +6,12 @@
 #include <optional>
 #include <vector>
 
+#include "nets/conv_bn.h"
 #include "nets/layers.h"
 
 namespace bp::tiny_vit {
 
 constexpr std::array<i64, 4> kDims{64, 128, 160, 320};
-
-// A convolution without bias and its BatchNorm (eps 1e-5), dense or depthwise 3x3.
-struct ConvBn {
-  i64 in, out, kernel, stride;
-  bool depthwise;
-  Tensor weight{}, gamma{}, beta{}, mean{}, variance{};  // as loaded
-  Tensor folded_weight{}, folded_bias{};                 // what runs in inference
-  bool training = false;
-
-  Tensor operator()(const Tensor& x, Act act = Act::none) const;
-  void collect(Params& params, const std::string& prefix);
-  void fold();
-};
 
 struct MbConv {  // stage 0
   ConvBn expand, spatial, project;
@@ -64,9 +52,7 @@ struct TinyVit {
   void collect(Params& params, const std::string& prefix = "");
   void fold();  // once after loading
 
-  // On: BatchNorm normalises with the batch's statistics and moves the running ones (momentum 0.1), whose
-  // memory must be the net's own (LoadOptions::own). Off: folds what was learned, for inference. Which
-  // parameters track gradients is a matter of require_grad().
+  // For training, or back to inference: see ConvBn. What tracks gradients is a matter of require_grad().
   void train(bool on = true);
 
  private:
