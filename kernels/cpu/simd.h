@@ -107,10 +107,13 @@ BP_INLINE float max_lanes(vf x) {
   return s[0];
 }
 
-// e^x: x = n ln 2 + r with |r| <= ln 2 / 2, Taylor in r to degree 6; relative error below 2e-7. Below -87.3
-// it is 0, above 88.7 infinity; NaN stays NaN.
+// e^x: x = n ln 2 + r with |r| <= ln 2 / 2, Taylor in r to degree 6, n added to the exponent; relative error
+// below 2e-7. Below -87.3 it is 0; above 88.7 it stays at e^88.7 = 3.3e38; NaN stays NaN, which the order of
+// comparisons sees to.
 BP_INLINE vf exp(vf x) {
-  const vf clamped = min(max(x, splat(-87.3f)), splat(88.7f));
+  const vf low = splat(-87.3f), high = splat(88.7f);
+  vf clamped = x < low ? low : x;
+  clamped = clamped > high ? high : clamped;
   const vf shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   const vf n = (clamped * 1.44269504088896341f + shifter) - shifter;
   const vf r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -121,15 +124,10 @@ BP_INLINE vf exp(vf x) {
   p = p * r + 0.5f;
   p = p * r + 1.0f;
   p = p * r + 1.0f;
-  // 2^n in two factors, since n = 128 alone would overflow the exponent.
-  const vi whole = __builtin_convertvector(n, vi);
-  const vi half = whole >> 1;
-  const vf a = reinterpret_cast<vf>((half + 127) << 23);
-  const vf b = reinterpret_cast<vf>((whole - half + 127) << 23);
-  vf y = p * a * b;
-  y = x < splat(-87.3f) ? splat(0.0f) : y;
-  y = x > splat(88.7f) ? splat(__builtin_inff()) : y;
-  return x != x ? x : y;
+  // p is in [0.7, 1.42] and below 1 where n is 128, so the exponent stays that of a normal number.
+  const vi exponent = __builtin_convertvector(n, vi) << 23;
+  const vf y = reinterpret_cast<vf>(reinterpret_cast<vi>(p) + exponent);
+  return x < low ? splat(0.0f) : y;
 }
 
 // erf by Abramowitz and Stegun 7.1.26; absolute error below 2e-7 (its own 1.5e-7 and rounding).
