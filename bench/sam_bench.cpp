@@ -1,5 +1,6 @@
 // SAM end to end in its parts: preprocessing, each image encoder, the decoder for one box and for a batch.
 #include <memory>
+#include <string_view>
 
 #include "bench/counters.h"
 #include "nets/sam/predictor.h"
@@ -12,7 +13,7 @@ using benchmark::State;
 
 // Multiply-adds of an image encoder at 1024 x 1024 as it runs here: products on 4096 tokens, attention of
 // four global blocks and of windows padded to 25 x 196 tokens, patch embedding, neck.
-double encoder_multiply_adds(const std::string& variant) {
+double encoder_multiply_adds(std::string_view variant) {
   if (variant == "vit_t") return 38.8e9;  // MobileSAM's encoder, padding included
   const double width = variant == "vit_b" ? 768 : variant == "vit_l" ? 1024 : 1280;
   const double blocks = variant == "vit_b" ? 12 : variant == "vit_l" ? 24 : 32;
@@ -22,7 +23,7 @@ double encoder_multiply_adds(const std::string& variant) {
 }
 
 // One at a time: ViT-H alone is 2.6 GB.
-const sam::Sam& network(const std::string& variant) {
+const sam::Sam& network(const char* variant) {
   static std::unique_ptr<sam::Sam> net;
   if (!net || net->variant() != variant) {
     net.reset();
@@ -40,7 +41,7 @@ void preprocessing(State& state) {
   count(state, 0, static_cast<double>(image.numel()) + 12.0 * 1024 * 1024);
 }
 
-void encoder(State& state, const std::string& variant) {
+void encoder(State& state, const char* variant) {
   const sam::Sam& net = network(variant);
   const Tensor image = random("image", {1, 1024, 1024, 3}, 2.0);
   for (auto _ : state) benchmark::DoNotOptimize(net.encode(image));
