@@ -7,6 +7,8 @@
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/gemm.h"
 
+constexpr i64 kAhead = 12;  // steps of k between asking for a row of the panel and using it
+
 template <int Rows, int Vectors>
 static void tile_of(const float* a, const float* b, i64 k, float* out, i64 ld, bool accumulate) {
   vf acc[Rows][Vectors];
@@ -14,7 +16,11 @@ static void tile_of(const float* a, const float* b, i64 k, float* out, i64 ld, b
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 2
     for (int j = 0; j < Vectors; ++j) acc[i][j] = accumulate ? load(out + i * ld + j * kLanes) : vf{};
+#pragma GCC unroll 4
   for (i64 p = 0; p < k; ++p) {
+    // Panels stream from L2 or beyond: ask for them ahead of the hardware, which stops at page borders.
+#pragma GCC unroll 2
+    for (int j = 0; j < Vectors; ++j) __builtin_prefetch(b + (p + kAhead) * kNR + j * kLanes);
     vf bp[Vectors];
 #pragma GCC unroll 2
     for (int j = 0; j < Vectors; ++j) bp[j] = load(b + p * kNR + j * kLanes);
