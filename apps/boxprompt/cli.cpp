@@ -40,6 +40,7 @@ int run(int argc, char** argv) {
       "'boxprompt COMMAND --help' explains a command.");
   add_teach(app);
   add_segment(app);
+  add_eval(app);
   add_weights(app);
   add_devices(app);
   app.parse_complete_callback([&] { set_threads(threads); });
