@@ -218,6 +218,9 @@ TEST_CASE("image level: the maximum or the mean of the largest, accuracy, F1 and
   CHECK(image_score(map) == 1);
   CHECK(near(image_score(map, 2) - 0.7) < 1e-12);
   CHECK(near(image_score(map, 100) - 0.4) < 1e-12);
+  const std::vector<float> p{0.25f, 1, 0.5f};
+  CHECK(image_score(from_values({1, 3}, p), 2) == 0.75);
+  CHECK(mentions(error_of([] { image_score(full({2, 2}, NAN)); }), "probability"));
   CHECK(mentions(error_of([&] { image_score(map, 0); }), "mean of 0"));
   // Manipulated .9 .6 .2, authentic .7 .1: TP 2, FN 1, FP 1, TN 1.
   const std::vector<double> scores{0.9, 0.7, 0.6, 0.2, 0.1};

@@ -218,15 +218,15 @@ void run_eval(const Options& o) {
     list(s.failed, ("not scored: " + s.name + ": ").c_str());
     require(!s.images.empty(), "eval: no image of ", s.name, " could be scored");
   }
-  if (!o.html.empty())
-    write_file(o.html, evaluation_html(r.sets, o.eval, [&](std::size_t set, std::size_t image) {
-                 return load_map(r.maps[set][image]);
-               }));
   if (o.json)
     std::cout << to_json(r, o).dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
   else
     print(r, o);
   std::fflush(stdout);
+  if (!o.html.empty())
+    write_file(o.html, evaluation_html(r.sets, o.eval, [&](std::size_t set, std::size_t image) {
+                 return load_map(r.maps[set][image]);
+               }));
   require(r.failures == 0, "eval: ", r.failures, " images were not scored, see above");
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -203,15 +204,24 @@ Tensor resize_mask(const Tensor& mask, i64 height, i64 width) {
 double image_score(const Tensor& map, i64 k) {
   require_map("image_score", map);
   require(k >= 1, "image_score: the mean of ", k, " values");
-  std::vector<float> p(static_cast<std::size_t>(map.numel()));
-  if (map.dtype() == DType::u8)
-    std::transform(map.data<u8>(), map.data<u8>() + map.numel(), p.begin(), [](u8 v) { return float(v); });
-  else
-    std::copy_n(map.data<float>(), map.numel(), p.begin());
   const auto n = std::min(k, map.numel());
-  std::nth_element(p.begin(), p.begin() + (n - 1), p.end(), std::greater<>());
-  const double sum = std::accumulate(p.begin(), p.begin() + n, 0.0);
-  return sum / static_cast<double>(n) / (map.dtype() == DType::u8 ? 255 : 1);
+  double sum = 0;
+  if (map.dtype() == DType::u8) {
+    std::array<i64, 256> count{};
+    for (i64 i = 0; i < map.numel(); ++i) ++count[map.data<u8>()[i]];
+    i64 wanted = n;
+    for (std::size_t v = 256; v-- > 0;) {
+      const i64 taken = std::min(wanted, count[v]);
+      sum += static_cast<double>(taken) * static_cast<double>(v) / 255;
+      wanted -= taken;
+    }
+  } else {
+    require_probabilities(map);
+    std::vector<float> p(map.data<float>(), map.data<float>() + map.numel());
+    std::nth_element(p.begin(), p.begin() + (n - 1), p.end(), std::greater<>());
+    sum = std::accumulate(p.begin(), p.begin() + n, 0.0);
+  }
+  return sum / static_cast<double>(n);
 }
 
 ImageLevel image_level(std::span<const double> scores, std::span<const u8> manipulated, double threshold) {
