@@ -73,8 +73,8 @@ class Cache {
  private:
   static constexpr std::size_t kSlack = std::size_t{64} << 20;
 
-  // Blocks of sizes that are no longer wanted are given back, largest first, before the process grows much beyond what
-  // it has needed at once. A steady state never comes here: every request finds a block.
+  // Blocks of sizes that are no longer wanted are given back, largest first, before the process grows much
+  // beyond what it has needed at once. A steady state never comes here: every request finds a block.
   void trim(std::size_t wanted) {
     const std::size_t limit = most_live_ + most_live_ / 4 + kSlack;
     while (!free_.empty() && stats_.live + stats_.cached + wanted > limit) {

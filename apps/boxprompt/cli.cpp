@@ -36,6 +36,7 @@ int run(int argc, char** argv) {
       "Examples:\n"
       "  boxprompt teach photos/ --boxes boxes.json --weights sam_vit_b_01ec64.pth -o masks/ --preview\n"
       "  boxprompt segment photo.jpg --box 120,100,420,320 --weights mobile_sam.pt -o mask.png\n"
+      "  boxprompt eval --masks maps/ --against Gt/ --protocol paper\n"
       "  boxprompt weights inspect sam_vit_b_01ec64.pth\n"
       "'boxprompt COMMAND --help' explains a command.");
   add_teach(app);

@@ -193,7 +193,7 @@ void add_weights(CLI::App& app) {
   conv->add_option("OUT", o->out, "The safetensors file to write")->required();
   add_dtype(conv);
   conv->footer(
-      "bf16 halves the file and the memory, at about three significant digits per weight.\n"
+      "bf16 halves the file, at about three significant digits per weight.\n"
       "Example:\n  boxprompt weights convert sam_vit_h_4b8939.pth sam_vit_h.bf16.safetensors --dtype bf16");
   conv->callback([o] { convert(o->file, o->out, o->dtype); });
 
