@@ -9,29 +9,21 @@
 #include <utility>
 #include <vector>
 
+#include "tests/temp_folder.h"
 #include "weights/archive.h"
 
 namespace weights_test {
 
-// Exists as long as the object lives.
+// A temporary folder whose files are named by strings.
 class Folder {
  public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "weights_XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  std::string operator/(const std::string& name) const { return (folder_.path / name).string(); }
   std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder_.path), {}));
   }
 
  private:
-  std::string path_;
+  TempFolder folder_;
 };
 
 inline std::string fixture(const std::string& name) {
