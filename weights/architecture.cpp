@@ -18,6 +18,12 @@ Shape tiny_vit_widths(const ArchiveSource& source, const std::string& prefix) {
   return widths;
 }
 
+bool any_starts_with(const ArchiveSource& source, std::string_view prefix) {
+  const auto& files = source.keys().files;
+  const auto it = files.lower_bound(std::string(prefix));
+  return it != files.end() && it->first.starts_with(prefix);
+}
+
 [[noreturn]] void refuse(const ArchiveSource& source, const std::string& seen) {
   fail(source.origin(), ": architecture not recognised: ", seen, "; known are ", architecture_names());
 }
@@ -29,18 +35,34 @@ Architecture tiny_vit(const ArchiveSource& source, const std::string& prefix, co
   return found;
 }
 
+// A student without a part has none of that part's parameters.
+Architecture student(const ArchiveSource& source) {
+  std::string variant;
+  for (const char* part : {"gate", "memory"})
+    if (!any_starts_with(source, text("fusion.", part, ".")))
+      variant += text(variant.empty() ? "no_" : "_no_", part);
+  return tiny_vit(source, "trunk.", {Family::student, variant});
+}
+
 }  // namespace
 
 std::string Architecture::name() const {
-  return (family == Family::sam ? "sam_" : "tiny_vit_") + variant;
+  switch (family) {
+    case Family::sam:
+      return "sam_" + variant;
+    case Family::tiny_vit:
+      return "tiny_vit_" + variant;
+    case Family::student:
+      return variant.empty() ? "student" : "student_" + variant;
+  }
+  fail("architecture: unknown family");
 }
 
 const std::vector<Architecture>& known_architectures() {
-  static const std::vector<Architecture> known = {{Family::sam, "vit_b"},
-                                                  {Family::sam, "vit_l"},
-                                                  {Family::sam, "vit_h"},
-                                                  {Family::sam, "vit_t"},
-                                                  {Family::tiny_vit, "5m"}};
+  static const std::vector<Architecture> known = {
+      {Family::sam, "vit_b"},       {Family::sam, "vit_l"},         {Family::sam, "vit_h"},
+      {Family::sam, "vit_t"},       {Family::tiny_vit, "5m"},       {Family::student, ""},
+      {Family::student, "no_gate"}, {Family::student, "no_memory"}, {Family::student, "no_gate_no_memory"}};
   return known;
 }
 
@@ -67,6 +89,8 @@ Architecture recognise(const ArchiveSource& source) {
   if (source.find("image_encoder.patch_embed.seq.0.c.weight"))
     return tiny_vit(source, "image_encoder.", {Family::sam, "vit_t"});
   if (source.find("patch_embed.seq.0.c.weight")) return tiny_vit(source, "", {Family::tiny_vit, "5m"});
+  if (source.find("trunk.patch_embed.seq.0.c.weight") && any_starts_with(source, "fusion."))
+    return student(source);
 
   const auto& entries = source.archive().entries();
   std::string seen = text(entries.size(), " tensors");

@@ -8,10 +8,12 @@
 namespace bp {
 
 struct Architecture {
-  enum class Family : std::uint8_t { sam, tiny_vit } family = Family::sam;
-  std::string variant;  // of sam: "vit_b", "vit_l", "vit_h", "vit_t" (MobileSAM); of tiny_vit: "5m"
+  enum class Family : std::uint8_t { sam, tiny_vit, student } family = Family::sam;
+  // Of sam: "vit_b", "vit_l", "vit_h", "vit_t" (MobileSAM); of tiny_vit: "5m"; of student: "" where all parts
+  // are there, "no_gate", "no_memory", "no_gate_no_memory".
+  std::string variant;
 
-  std::string name() const;  // "sam_vit_b", "tiny_vit_5m"
+  std::string name() const;  // "sam_vit_b", "tiny_vit_5m", "student", "student_no_gate"
   friend bool operator==(const Architecture&, const Architecture&) = default;
 };
 

@@ -29,7 +29,8 @@ std::vector<PlannedTensor> plan(const Params& params, DType dtype) {
           name_of(dtype));
   std::vector<PlannedTensor> planned;
   for (const Param& p : params)
-    planned.push_back({p.name, dtype == DType::bf16 ? FileDType::BF16 : FileDType::F32, p.shape});
+    planned.push_back(
+        {p.name, dtype == DType::bf16 && p.trained ? FileDType::BF16 : FileDType::F32, p.shape});
   return planned;
 }
 
@@ -68,7 +69,8 @@ void load(const Params& params, const Source& source, const LoadOptions& options
   for (const Param& p : params) {
     const Tensor published = source.tensor(p);
     Tensor ours = to_ours(published, p.layout);
-    if (ours.dtype() != options.dtype) ours = cast(ours, options.dtype);
+    const DType wanted = p.trained ? options.dtype : DType::f32;
+    if (ours.dtype() != wanted) ours = cast(ours, wanted);
     *p.tensor = options.own && ours.same_storage(published) ? copy_of(ours) : ours;
   }
 }

@@ -26,7 +26,7 @@ Mismatch compare(const Params& params, const Source& source);
 void require_complete(const Params& params, const Source& source);
 
 struct LoadOptions {
-  DType dtype = DType::f32;  // f32 or bf16
+  DType dtype = DType::f32;  // f32 or bf16; statistics (Param::trained false) are f32 in any case
   bool own = false;          // copy what would share a mapped file: for weights that training will change
 };
 
@@ -34,7 +34,8 @@ struct LoadOptions {
 // ours already shares the mapped file's memory. All mismatches are told in one Error, before anything is set.
 void load(const Params& params, const Source& source, const LoadOptions& options = {});
 
-// Writes the parameters as safetensors under their published names and shapes, in f32 or bf16.
+// Writes the parameters as safetensors under their published names and shapes, in f32 or bf16;
+// statistics in f32.
 void save(const Params& params, const std::string& path, DType dtype = DType::f32,
           const std::map<std::string, std::string>& metadata = {});
 

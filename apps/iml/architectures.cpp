@@ -1,6 +1,7 @@
 #include "apps/iml/architectures.h"
 
 #include "nets/sam/sam.h"
+#include "nets/student/student.h"
 #include "nets/tiny_vit/tiny_vit.h"
 
 namespace bp {
@@ -25,8 +26,24 @@ Params published_params(const Architecture& architecture) {
       net.collect(params);
       return detached(std::move(params));
     }
+    case Architecture::Family::student: {
+      student::Student net(student_parts(architecture));
+      return detached(net.params());
+    }
   }
   fail("no network for ", architecture.name());
+}
+
+fusion::Parts student_parts(const Architecture& architecture) {
+  require(architecture.family == Architecture::Family::student, architecture.name(), " is no student");
+  const auto lacks = [&](const char* part) { return architecture.variant.find(part) != std::string::npos; };
+  return {.gate = !lacks("no_gate"), .memory = !lacks("no_memory")};
+}
+
+Architecture student_architecture(const fusion::Parts& parts) {
+  std::string variant = parts.gate ? "" : "no_gate";
+  if (!parts.memory) variant += variant.empty() ? "no_memory" : "_no_memory";
+  return {Architecture::Family::student, variant};
 }
 
 }  // namespace bp
