@@ -129,6 +129,12 @@ TEST_CASE("products and attention stay in bounds") {
       kernels.matmul(
           {in, in, c, m, n, 9, false, true, 9, 9, n, 1, 0, 0, 0, 1, in, in, k::Act::gelu, false, DType::f32});
       CHECK(c.clean());
+      Output t(m * n);
+      // A and B end where the memory that may be read does.
+      const std::vector<float> a = input(9 * m), b = input(9 * n);
+      kernels.matmul({a.data(), b.data(), t, m, n, 9,  true, false,        m,     n,         n,
+                      1,        0,        0, 0, 1, in, in,   k::Act::gelu, false, DType::f32});
+      CHECK(t.clean());
     }
   for (const i64 d : {5, 16, 33}) {
     CAPTURE(d);
@@ -162,6 +168,38 @@ TEST_CASE("products and attention stay in bounds") {
     kernels.window_attention_backward({windows, in, dqkv, dpad, dbias});
     for (const Output* out : {&z, &dqkv, &dpad, &dbias}) CHECK(out->clean());
   }
+}
+
+TEST_CASE("products add to what is there, times alpha, and apply the epilogue") {
+  const k::Kernels& kernels = bp::kernels(Device{});
+  const i64 m = 17, n = 37, depth = 1030, lda = m + 2, ldb = n + 3, ldc = n + 5;
+  const std::vector<float> a = input(depth * lda), b = input(depth * ldb), start = input(m * ldc);
+  std::vector<float> added = start, whole = start;
+  k::Matmul p{a.data(), b.data(), added.data(), m,    n,         depth, true, false,
+              lda,      ldb,      ldc,          1,    0,         0,     0,    0.25f,
+              nullptr,  nullptr,  k::Act::none, true, DType::f32};
+  kernels.matmul(p);
+  p.c = whole.data(), p.bias = start.data() + 1, p.residual = start.data(), p.act = k::Act::relu,
+  p.accumulate = false;
+  kernels.matmul(p);
+  for (i64 i = 0; i < m; ++i)
+    for (i64 j = 0; j < ldc; ++j) {
+      const std::size_t at = static_cast<std::size_t>(i * ldc + j);
+      if (j >= n) {  // between the rows
+        CHECK(added[at] == start[at]);
+        CHECK(whole[at] == start[at]);
+        continue;
+      }
+      double sum = 0;
+      for (i64 r = 0; r < depth; ++r)
+        sum += static_cast<double>(a[static_cast<std::size_t>(r * lda + i)]) *
+               static_cast<double>(b[static_cast<std::size_t>(r * ldb + j)]);
+      const double before = static_cast<double>(start[at]),
+                   bias = static_cast<double>(start[static_cast<std::size_t>(j + 1)]);
+      CHECK(static_cast<double>(added[at]) == doctest::Approx(before + 0.25 * sum).epsilon(1e-5));
+      CHECK(static_cast<double>(whole[at]) ==
+            doctest::Approx(before + std::max(0.0, 0.25 * sum + bias)).epsilon(1e-5));
+    }
 }
 
 TEST_CASE("kernels that may write over an input do so") {

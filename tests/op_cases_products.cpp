@@ -29,6 +29,9 @@ void add_matmul(std::vector<Case>& cases) {
                         {2, 523, 11, {}},
                         {3, 7, 541, {}},
                         {227, 391, 389, {}, false, 2},
+                        {16, 40, 1, {}},
+                        {27, 48, 1100, {}, false, 3},  // several groups of k
+                        {73, 203, 530, {}, false, 2},  // and several blocks
                         {9, 17, 5, {3}},
                         {3, 33, 9, {2, 3}},
                         {1, 5, 40, {7}},

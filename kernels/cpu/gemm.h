@@ -30,3 +30,26 @@ BP_INLINE void pack_rows(const T* src, i64 ld, int rows, i64 n, float scale, flo
     for (; j < n; ++j) to[j] = scale * to_f32(from[j]);
   }
 }
+
+// Writes the first `width` elements of a vector of C = A B to c as k::Matmul says; bias, residual and c point
+// at its columns.
+template <class T>
+BP_INLINE void finish(const k::Matmul& p, vf x, const T* bias, const T* residual, T* c, i64 width) {
+  const bool whole = width >= kLanes;
+  const auto get = [&](const T* from) { return whole ? load(from) : load_part(from, width); };
+  x = p.alpha * x;
+  if (p.accumulate) {
+    x += get(c);
+  } else {
+    if (bias) x += get(bias);
+    x = activate(p.act, x);
+    if (residual) x += get(residual);
+  }
+  if (whole)
+    store(c, x);
+  else
+    store_part(c, x, width);
+}
+
+// The product with ta and without tb, for the same arguments as matmul, neither m nor n 0 (matmul_tn.cpp).
+void matmul_tn(const k::Matmul& p);

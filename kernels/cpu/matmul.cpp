@@ -57,24 +57,6 @@ static void pack_strip(const k::Matmul& p, const T* a, i64 row, int rows, i64 k0
 }
 
 template <class T>
-BP_INLINE void finish(const k::Matmul& p, vf x, const T* bias, const T* residual, T* c, i64 width) {
-  const bool whole = width >= kLanes;
-  const auto get = [&](const T* from) { return whole ? load(from) : load_part(from, width); };
-  x = p.alpha * x;
-  if (p.accumulate) {
-    x += get(c);
-  } else {
-    if (bias) x += get(bias);
-    x = activate(p.act, x);
-    if (residual) x += get(residual);
-  }
-  if (whole)
-    store(c, x);
-  else
-    store_part(c, x, width);
-}
-
-template <class T>
 static void multiply(const k::Matmul& p) {
   const i64 panels = (p.n + kNR - 1) / kNR, strips = (p.m + kMR - 1) / kMR;
   const i64 column_blocks = (panels + kBlockPanels - 1) / kBlockPanels;
@@ -133,6 +115,7 @@ static void multiply(const k::Matmul& p) {
 
 void matmul(const k::Matmul& p) {
   if (p.m == 0 || p.n == 0) return;
+  if (p.ta && !p.tb) return matmul_tn(p);
   if (p.dtype == DType::bf16)
     multiply<bf16>(p);
   else
