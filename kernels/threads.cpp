@@ -145,6 +145,13 @@ thread_local Scratch scratch_buffers;
 
 }  // namespace
 
+Alone::Alone() : before_(inside_parallel) {
+  inside_parallel = true;
+}
+Alone::~Alone() {
+  inside_parallel = before_;
+}
+
 void set_threads(int n) {
   if (n <= 0) n = usable_cores();
   if (pool()->size() != n) pool() = std::make_unique<Pool>(n);

@@ -27,6 +27,19 @@ void parallel_for(i64 n, i64 grain, const Body& body) {
       n, grain, [](const void* b, i64 begin, i64 end) { (*static_cast<const Body*>(b))(begin, end); }, &body);
 }
 
+// For its lifetime parallel_for runs on the calling thread alone: for threads with work of their own
+// (loaders) beside the pool's.
+class Alone {
+ public:
+  Alone();
+  ~Alone();
+  Alone(const Alone&) = delete;
+  Alone& operator=(const Alone&) = delete;
+
+ private:
+  bool before_;
+};
+
 // A 64-byte aligned buffer of at least `bytes`, owned by the calling thread and reused by its next call with
 // the same slot (0 to 7). Kernels take their packing buffers here, so a steady state allocates nothing. By
 // convention slots 0 to 3 are taken before a parallel_for and shared with its body, 4 to 7 inside a body;

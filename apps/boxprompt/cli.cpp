@@ -41,6 +41,7 @@ int run(int argc, char** argv) {
       "'boxprompt COMMAND --help' explains a command.");
   add_teach(app);
   add_segment(app);
+  add_train(app);
   add_eval(app);
   add_weights(app);
   add_devices(app);

@@ -4,13 +4,12 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "apps/iml/draw.h"
 #include "apps/iml/image.h"
 #include "apps/iml/masks.h"
 #include "apps/iml/progress.h"
+#include "apps/iml/run_folder.h"
 #include "apps/iml/teach_records.h"
 
 namespace bp {
@@ -36,57 +35,6 @@ void require_distinct_outputs(const std::vector<Task>& tasks) {
     require(is_new, "teach: ", it->second, " and ", t.image.key, " would write the same mask, ", it->first);
   }
 }
-
-// Settings of an earlier run must be those of this one, or its masks would be mixed with others.
-void check_settings(const TeachOptions& options) {
-  const fs::path file = options.out / "settings.json";
-  const nlohmann::ordered_json wanted(options.settings);
-  if (!options.force && fs::exists(file)) {
-    const auto found = nlohmann::ordered_json::parse(read_file(file), nullptr, false);
-    require(found.is_object(), file.string(), ": not readable; --force begins anew");
-    for (const auto& [name, value] : options.settings) {
-      const std::string before =
-          found.contains(name) && found[name].is_string() ? found[name].get<std::string>() : "";
-      require(before == value, options.out.string(), ": was made with ", name, " '", before, "', now '",
-              value, "'; take another folder, or --force to begin anew");
-    }
-    return;
-  }
-  if (options.force) {
-    std::error_code ignored;
-    fs::remove(options.out / "teach.jsonl", ignored);
-  }
-  write_file(file, wanted.dump(2) + "\n");
-}
-
-// Appends in one write, so that a kill cuts off at most the end. A torn line of an earlier kill is ended
-// first.
-class RecordFile {
- public:
-  explicit RecordFile(const fs::path& path) : path_(path) {
-    bool torn = false;
-    if (std::FILE* f = std::fopen(path.c_str(), "rb")) {
-      torn = std::fseek(f, -1, SEEK_END) == 0 && std::fgetc(f) != '\n';
-      std::fclose(f);
-    }
-    file_ = std::fopen(path.c_str(), "ab");
-    require(file_ != nullptr, path.string(), ": cannot write: ", std::strerror(errno));
-    if (torn) append("\n");
-  }
-  ~RecordFile() { std::fclose(file_); }
-  RecordFile(const RecordFile&) = delete;
-  RecordFile& operator=(const RecordFile&) = delete;
-
-  void append(const std::string& lines) {
-    const bool whole =
-        std::fwrite(lines.data(), 1, lines.size(), file_) == lines.size() && std::fflush(file_) == 0;
-    require(whole, path_.string(), ": cannot write: ", std::strerror(errno));
-  }
-
- private:
-  fs::path path_;
-  std::FILE* file_ = nullptr;
-};
 
 struct Pictures {
   Tensor mask, soft;  // u8 [H,W]
@@ -158,10 +106,11 @@ double median(std::vector<double> v) {
 TeachReport teach(const std::vector<Task>& tasks, Teacher& teacher, const TeachOptions& options,
                   const std::function<bool()>& stop) {
   require_distinct_outputs(tasks);
-  std::error_code error;
-  fs::create_directories(options.out, error);
-  require(!error, options.out.string(), ": cannot make the folder: ", error.message());
-  check_settings(options);
+  claim_folder(options.out, options.settings, options.force);
+  if (options.force) {
+    std::error_code ignored;
+    fs::remove(options.out / "teach.jsonl", ignored);
+  }
   const auto before = read_records(options.out / "teach.jsonl");
   RecordFile records(options.out / "teach.jsonl");
 
