@@ -277,3 +277,15 @@ TEST_CASE("scores of a known teacher") {
   CHECK(s.not_scored[0].rfind("unpaired.png: no true mask", 0) == 0);
   CHECK(s.not_scored[1].find("3x3") != std::string::npos);
 }
+
+TEST_CASE("without a teacher the mask is the box, cut off at the image") {
+  Scene scene(0);
+  scene.add("a.png", {{4, 2, 12, 10, {}}, {30, 5, 36, 15, {}}});
+  BoxTeacher teacher;
+  const TeachReport report = teach(scene.tasks, teacher, scene.options, [] { return false; });
+  CHECK(report.done == 1);
+  Tensor wanted = box_mask({4, 2, 12, 10, {}});
+  unite(wanted, box_mask({30, 5, 36, 15, {}}));
+  CHECK(load_mask(scene.out("masks/a.png")).values() == wanted.values());
+  CHECK(scene.records().at("a.png")[0].predicted_iou == 0);
+}

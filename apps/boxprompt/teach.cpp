@@ -14,6 +14,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr const char* kNoTeacher = "box";
+
 struct Options {
   std::string images, boxes, masks, weights, out, truth, select = "single";
   MaskBoxOptions from_masks;
@@ -130,19 +132,25 @@ void run_teach(const Options& o) {
   require(!plan.tasks.empty(), "teach: none of the ", images.size(), " images in ", o.images,
           " has boxes in ", o.boxes.empty() ? o.masks : o.boxes);
 
-  const auto net = load_sam(o.weights);
-  SamTeacher teacher(*net, {.best = o.select == "best", .refine = o.refine});
-  const TeachOptions options{.out = o.out,
-                             .soft = o.soft,
-                             .preview = o.preview,
-                             .force = o.force,
-                             .settings = {{"teacher", "sam_" + net->variant()},
-                                          {"weights", text(fs::path(o.weights).filename().string(), ", ",
-                                                           fs::file_size(o.weights), " bytes")},
-                                          {"select", o.select},
-                                          {"refine", std::to_string(o.refine)}}};
+  std::unique_ptr<sam::Sam> net;
+  std::unique_ptr<Teacher> teacher;
+  std::map<std::string, std::string> settings{{"teacher", "box"}};
+  if (o.weights == kNoTeacher) {
+    teacher = std::make_unique<BoxTeacher>();
+  } else {
+    net = load_sam(o.weights);
+    teacher =
+        std::make_unique<SamTeacher>(*net, SamTeacherOptions{.best = o.select == "best", .refine = o.refine});
+    settings = {
+        {"teacher", "sam_" + net->variant()},
+        {"weights", text(fs::path(o.weights).filename().string(), ", ", fs::file_size(o.weights), " bytes")},
+        {"select", o.select},
+        {"refine", std::to_string(o.refine)}};
+  }
+  const TeachOptions options{
+      .out = o.out, .soft = o.soft, .preview = o.preview, .force = o.force, .settings = settings};
   catch_interrupts();
-  const TeachReport report = teach(plan.tasks, teacher, options, interrupted);
+  const TeachReport report = teach(plan.tasks, *teacher, options, interrupted);
 
   Score scored;
   if (!o.truth.empty() && !report.interrupted) {
@@ -185,7 +193,10 @@ void add_teach(CLI::App& app) {
   command->add_option("--seed", o->from_masks.seed, "Of the jitter")->needs(masks);
   command->add_flag("--merge-boxes", o->from_masks.merge, "One box around all regions of a mask")
       ->needs(masks);
-  command->add_option("--weights", o->weights, "A SAM checkpoint: .pth or safetensors, any variant")
+  command
+      ->add_option("--weights", o->weights,
+                   "A SAM checkpoint: .pth or safetensors, any variant; or 'box': no teacher, the boxes "
+                   "themselves are the masks")
       ->required();
   command->add_option("-o,--out", o->out, "Folder for masks/, teach.jsonl and the rest")->required();
   command->add_flag("--soft", o->soft, "Also write 8-bit probability maps to OUT/soft");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "apps/iml/masks.h"
 #include "weights/architecture.h"
 #include "weights/load.h"
 
@@ -62,6 +63,16 @@ void SamTeacher::ask(std::span<const Box> boxes,
       each(begin + i, {predictor_.at_original_size(masks.logits[at][0]), masks.iou[at].item(),
                        taken.count() / static_cast<double>(part.size())});
     }
+  }
+}
+
+void BoxTeacher::ask(std::span<const Box> boxes,
+                     const std::function<void(std::size_t, const Answer&)>& each) {
+  for (std::size_t i = 0; i < boxes.size(); ++i) {
+    const Tensor mask = mask_of_boxes(boxes.subspan(i, 1), height_, width_);
+    const Tensor logits = empty({height_, width_});
+    for (i64 p = 0; p < mask.numel(); ++p) logits.data<float>()[p] = mask.data<u8>()[p] ? 20.0f : -20.0f;
+    each(i, {logits, 0, 0});
   }
 }
 

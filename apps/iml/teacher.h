@@ -46,4 +46,14 @@ class SamTeacher final : public Teacher {
   SamTeacherOptions options_;
 };
 
+// No teacher at all: the mask is the box, predicted IoU 0. What a teacher has to be better than.
+class BoxTeacher final : public Teacher {
+ public:
+  void look(const Tensor& image) override { height_ = image.dim(0), width_ = image.dim(1); }
+  void ask(std::span<const Box> boxes, const std::function<void(std::size_t, const Answer&)>& each) override;
+
+ private:
+  i64 height_ = 0, width_ = 0;
+};
+
 }  // namespace bp
