@@ -43,6 +43,7 @@ int run(int argc, char** argv) {
   add_segment(app);
   add_train(app);
   add_eval(app);
+  add_model(app);
   add_weights(app);
   add_devices(app);
   app.parse_complete_callback([&] { set_threads(threads); });

@@ -16,10 +16,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-bool is_buffer(std::string_view name) {
-  return name.ends_with("running_mean") || name.ends_with("running_var") || name.ends_with("gaussian_matrix");
-}
-
 // What `inspect` finds out before it prints it in one way or the other.
 struct Report {
   ArchiveSource source;

@@ -34,6 +34,10 @@ Params published_params(const Architecture& architecture) {
   fail("no network for ", architecture.name());
 }
 
+bool is_buffer(std::string_view name) {
+  return name.ends_with("running_mean") || name.ends_with("running_var") || name.ends_with("gaussian_matrix");
+}
+
 fusion::Parts student_parts(const Architecture& architecture) {
   require(architecture.family == Architecture::Family::student, architecture.name(), " is no student");
   const auto lacks = [&](const char* part) { return architecture.variant.find(part) != std::string::npos; };

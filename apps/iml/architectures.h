@@ -9,6 +9,9 @@ namespace bp {
 // all.
 Params published_params(const Architecture& architecture);
 
+// True for what is stored with the parameters but never learned: running statistics, SAM's random matrix.
+bool is_buffer(std::string_view published_name);
+
 // Which parts a student has, by its architecture's name, and the other way round.
 fusion::Parts student_parts(const Architecture& architecture);
 Architecture student_architecture(const fusion::Parts& parts);

@@ -18,6 +18,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, i64 heads, f
                              c,       c,       c,        nq * c,  nk * c,
                              nk * c,  scale,   q.dtype()};
   kernels(q).attention(forward);
+  trace("attention", o, 2 * o.numel() * nk, {});
   if (track)
     record(
         o, {q, k, v},

@@ -1,6 +1,7 @@
 // What the files of ops share: checks of dtype and device, and access to the device's kernels.
 #pragma once
 #include "engine/ops.h"
+#include "engine/trace.h"
 
 namespace bp {
 

@@ -20,6 +20,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, i64 stride, 
   Tensor y = empty({x.dim(0), oh, ow, o}, x.dtype(), x.device());
   kernels(x).conv2d({x.raw(), w.raw(), raw_or_null(bias), y.raw(), x.dim(0), x.dim(1), x.dim(2), x.dim(3), o,
                      kh, kw, stride, pad, act, x.dtype()});
+  trace("conv2d", y, y.numel() * kh * kw * x.dim(3), {w, bias});
   if (track)
     record(y, {x, w, bias},
            [stride, pad, gx = x.tracks_grad(), gw = w.tracks_grad(), gb = bias.tracks_grad(), x = x.detach(),

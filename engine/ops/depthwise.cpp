@@ -17,6 +17,7 @@ Tensor depthwise(const Tensor& x, const Tensor& w, const Tensor& bias, i64 strid
       empty({x.dim(0), (x.dim(1) - 1) / stride + 1, (x.dim(2) - 1) / stride + 1, c}, x.dtype(), x.device());
   kernels(x).depthwise({x.raw(), w.raw(), raw_or_null(bias), y.raw(), x.dim(0), x.dim(1), x.dim(2), c, stride,
                         act, x.dtype()});
+  trace("depthwise", y, y.numel() * 9, {w, bias});
   if (track)
     record(y, {x, w, bias},
            [stride, gx = x.tracks_grad(), gw = w.tracks_grad(), gb = bias.tracks_grad(), x = x.detach(),

@@ -10,6 +10,7 @@ Tensor l2_normalize(const Tensor& x, float eps) {
   Tensor y = empty_like(x), norms = track ? empty({x.rows()}, DType::f32, x.device()) : Tensor{};
   kernels(x).l2_normalize(
       {x.raw(), y.raw(), static_cast<float*>(raw_or_null(norms)), x.rows(), x.dim(-1), eps, x.dtype()});
+  trace("l2_normalize", y, 0, {x});
   if (track)
     record(y, {x}, [norms, eps, y = y.detach()](const Tensor& dy) {
       Tensor dx = empty_like(y);

@@ -11,6 +11,7 @@ Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, float eps) 
   Tensor y = empty_like(x), stats = track ? empty({x.rows(), 2}, DType::f32, x.device()) : Tensor{};
   kernels(x).layer_norm({x.raw(), w.raw(), b.raw(), y.raw(), static_cast<float*>(raw_or_null(stats)),
                          x.rows(), x.dim(-1), eps, x.dtype()});
+  trace("layer_norm", y, 0, {w, b});
   if (track)
     record(y, {x, w, b},
            [stats, gx = x.tracks_grad(), gw = w.tracks_grad(), gb = b.tracks_grad(), x = x.detach(),

@@ -40,6 +40,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, Act act, con
                      .act = act,
                      .accumulate = false,
                      .dtype = x.dtype()});
+  trace("linear", y, y.numel() * in, {w, bias});
   if (track)
     record(y, {x, w, bias},
            [from = x.shape(), gb = bias.tracks_grad(), x = w.tracks_grad() ? x.detach() : Tensor{},

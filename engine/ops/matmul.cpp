@@ -52,6 +52,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool ta, bool tb) {
                      .act = Act::none,
                      .accumulate = false,
                      .dtype = a.dtype()});
+  trace("matmul", y, y.numel() * ma.cols, {a, b});
   if (tracks_grad({a, b}))
     // C = op(A) op(B): d op(A) = dC op(B)^T and d op(B) = op(A)^T dC, each transposed where its operand is.
     record(y, {a, b},

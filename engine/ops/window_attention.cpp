@@ -50,6 +50,9 @@ Tensor window_attention(const Tensor& qkv, const WindowSpec& spec, const Tensor&
                                    .scale = 1.0f / std::sqrt(static_cast<float>(d)),
                                    .dtype = qkv.dtype()};
   kernels(qkv).window_attention(forward);
+  // Every token against its window's, twice; relative positions add a row and a column of products.
+  trace("window_attention", y, y.numel() * (2 * win_h * win_w + (rel_h ? win_h + win_w : 0)),
+        {bias_table, rel_h, rel_w});
   if (track)
     record(y, {qkv, pad, bias_table},
            [forward, lse, gp = pad.tracks_grad(), gb = bias_table.tracks_grad(), qkv = qkv.detach(),
