@@ -50,10 +50,6 @@ void map_backward(const k::UnaryBackward& p, F f) {
   });
 }
 
-// Phi(x) + x phi(x)
-BP_INLINE vf gelu_slope(vf x) {
-  return 0.5f * (1.0f + erf(x * 0.70710678118654752f)) + x * 0.39894228040143268f * exp(-0.5f * x * x);
-}
 BP_INLINE vf sigmoid_slope(vf x) {
   const vf s = sigmoid(x);
   return s * (1.0f - s);

@@ -1,7 +1,8 @@
 // Gradients of window attention with a bias table or none. A task is (chunk of windows, head): it writes the
 // gradients of its own tokens, and adds what all windows share (table, padding) into sums of its own, which
 // are then added up in order. The number of chunks is fixed, so the result does not depend on the number of
-// threads. Scratch slots: 0 (sums of the chunks), 5 (buffers of a unit).
+// threads. Scratch slots: 0 (sums of the chunks),
+// 1 (the table's index of every pair of tokens), 5 (buffers of a unit).
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
@@ -39,19 +40,23 @@ static void run(const k::WindowAttentionBackward& args) {
   float* const sums = scratch<float>(0, chunks * sums_size);
   std::fill(sums, sums + chunks * sums_size, 0.0f);
   const T* table = static_cast<const T*>(p.bias);
-  const auto table_index = [&](i64 i, i64 j) {
-    return std::abs(i / p.win_w - j / p.win_w) * p.win_w + std::abs(i % p.win_w - j % p.win_w);
-  };
+  std::int32_t* const table_index = scratch<std::int32_t>(1, n * n);  // of query i and key j
+  for (i64 i = 0; i < n; ++i)
+    for (i64 j = 0; j < n; ++j)
+      table_index[i * n + j] = static_cast<std::int32_t>(std::abs(i / p.win_w - j / p.win_w) * p.win_w +
+                                                         std::abs(i % p.win_w - j % p.win_w));
 
   parallel_for(chunks * p.heads, 1, [&](i64 first, i64 last) {
     for (i64 task = first; task < last; ++task) {
       const i64 chunk = task / p.heads, head = task % p.heads;
       float* const dtable = sums + chunk * sums_size + head * n;
       float* const dpad = sums + chunk * sums_size + table_size + head * windows.head_step;
-      const BackwardBuffers m(scratch<float>(5, BackwardBuffers::size(n, n, d)), n, n, d);
+      float* const buffer = scratch<float>(5, n * n + BackwardBuffers::size(n, n, d));
+      float* const dl_sum = buffer;  // of all windows
+      const BackwardBuffers m(buffer + n * n, n, n, d);
       if (table)
-        for (i64 i = 0; i < n; ++i)
-          for (i64 j = 0; j < n; ++j) m.bias[i * n + j] = to_f32(table[head * n + table_index(i, j)]);
+        for (i64 i = 0; i < n * n; ++i) m.bias[i] = to_f32(table[head * n + table_index[i]]);
+      if (args.dbias) std::fill(dl_sum, dl_sum + n * n, 0.0f);
       for (i64 w = count * chunk / chunks; w < count * (chunk + 1) / chunks; ++w) {
         const i64 image = w / per_image, wy = w % per_image / windows.across, wx = w % windows.across;
         for (i64 t = 0; t < n; ++t) {
@@ -82,9 +87,12 @@ static void run(const k::WindowAttentionBackward& args) {
           }
         }
         if (args.dbias)
-          for (i64 i = 0; i < n; ++i)
-            for (i64 j = 0; j < n; ++j) dtable[table_index(i, j)] += m.dl[i * n + j];
+          each_vector(n * n, [&](i64 i, i64 part) {
+            store(dl_sum + i, load(dl_sum + i, part) + load(m.dl + i, part), part);
+          });
       }
+      if (args.dbias)
+        for (i64 i = 0; i < n * n; ++i) dtable[table_index[i]] += dl_sum[i];
     }
   });
   if (args.dbias) add_up(sums, chunks, sums_size, table_size, static_cast<T*>(args.dbias));
