@@ -37,12 +37,14 @@ int run(int argc, char** argv) {
       "  boxprompt teach photos/ --boxes boxes.json --weights sam_vit_b_01ec64.pth -o masks/ --preview\n"
       "  boxprompt segment photo.jpg --box 120,100,420,320 --weights mobile_sam.pt -o mask.png\n"
       "  boxprompt eval --masks maps/ --against Gt/ --protocol paper\n"
+      "  boxprompt synth photos/ -o set/ --count 1000\n"
       "  boxprompt weights inspect sam_vit_b_01ec64.pth\n"
       "'boxprompt COMMAND --help' explains a command.");
   add_teach(app);
   add_segment(app);
   add_train(app);
   add_eval(app);
+  add_synth(app);
   add_model(app);
   add_weights(app);
   add_devices(app);

@@ -15,6 +15,7 @@ void add_model(CLI::App& app);
 void add_weights(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_synth(CLI::App& app);
 void add_devices(CLI::App& app);
 
 // Work that was interrupted on request: `what` says how to go on.

@@ -107,6 +107,33 @@ Tensor load_mask(const fs::path& path) {
   return mask;
 }
 
+Cutout load_cutout(const fs::path& path) {
+  const std::string bytes = read_file(path, kMaxFileBytes);
+  try {
+    require(bytes.starts_with("\x89PNG\r\n\x1A\n"), "a cut-out is wanted, which is a PNG with alpha");
+    require(detail::check_png(bytes).orientation == 1,
+            "a cut-out with an EXIF orientation; store it upright");
+    const Decoded image = detail::decode_stb_alpha(bytes);
+    Cutout cutout{empty({image.height, image.width, 3}, DType::u8),
+                  empty({image.height, image.width}, DType::u8)};
+    u8 least = 255, most = 0;
+    for (i64 i = 0; i < image.width * image.height; ++i) {
+      const u8* pixel = image.rgb.get() + 4 * i;
+      std::copy_n(pixel, 3, cutout.rgb.data<u8>() + 3 * i);
+      cutout.alpha.data<u8>()[i] = pixel[3];
+      least = std::min(least, pixel[3]);
+      most = std::max(most, pixel[3]);
+    }
+    require(least < 128 && most >= 128,
+            most < 128 ? "nothing in it is visible" : "nothing in it is transparent");
+    return cutout;
+  } catch (const Error& e) {
+    fail(path.string(), ": ", one_line(e.what()));
+  } catch (const std::bad_alloc&) {
+    fail(path.string(), ": not enough memory to decode it");
+  }
+}
+
 void save_png(const fs::path& path, const Tensor& image) {
   require(image.defined() && image.dtype() == DType::u8 && image.numel() > 0 &&
               (image.rank() == 2 || (image.rank() == 3 && image.dim(2) == 3)),

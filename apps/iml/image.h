@@ -20,6 +20,13 @@ Tensor load_image(const std::filesystem::path& path);
 // A mask [H,W] of 0 and 255 from an image file: 255 where the mean of the three channels is above 127.
 Tensor load_mask(const std::filesystem::path& path);
 
+// An object with transparency around it, from a PNG file with alpha: RGB [H,W,3], not multiplied by alpha,
+// and alpha [H,W]. Throws Error where the file is no such PNG, or all of it is opaque or transparent.
+struct Cutout {
+  Tensor rgb, alpha;
+};
+Cutout load_cutout(const std::filesystem::path& path);
+
 // Writes [H,W] (grey, as masks are) or [H,W,3] (RGB) as an 8-bit PNG; all of it or nothing (files.h,
 // write_file).
 void save_png(const std::filesystem::path& path, const Tensor& image);

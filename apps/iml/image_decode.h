@@ -8,7 +8,7 @@
 
 namespace bp::detail {
 
-// Pixels as they are stored, before the orientation is applied: width x height x 3 bytes.
+// Pixels as they are stored, before the orientation is applied: width x height x 3 bytes (4 with alpha).
 struct Decoded {
   i64 width = 0, height = 0;
   std::shared_ptr<u8> rgb;
@@ -32,8 +32,9 @@ void check_bmp(std::string_view bytes);
 // Tag 274 of a TIFF directory, which is also the form of an EXIF block; 1 where it is absent or out of range.
 int tiff_orientation(std::string_view bytes);
 
-Decoded decode_stb(std::string_view bytes);   // JPEG, PNG, BMP that passed its check
-Decoded decode_tiff(std::string_view bytes);  // the first page
+Decoded decode_stb(std::string_view bytes);        // JPEG, PNG, BMP that passed its check
+Decoded decode_tiff(std::string_view bytes);       // the first page
+Decoded decode_stb_alpha(std::string_view bytes);  // the same with four bytes a pixel; Error without alpha
 std::string encode_png(const u8* pixels, i64 width, i64 height, int channels);
 
 }  // namespace bp::detail

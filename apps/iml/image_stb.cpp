@@ -27,13 +27,30 @@ namespace bp::detail {
 
 static_assert(kMaxSide == STBI_MAX_DIMENSIONS);
 
-Decoded decode_stb(std::string_view bytes) {
+namespace {
+
+// `stored` becomes the number of channels in the file.
+Decoded decode(std::string_view bytes, int wanted, int& stored) {
   const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
   const int size = static_cast<int>(bytes.size());
-  int width = 0, height = 0, channels = 0;
-  std::shared_ptr<u8> rgb(stbi_load_from_memory(data, size, &width, &height, &channels, 3), std::free);
-  require(rgb != nullptr, "damaged or unsupported (", stbi_failure_reason(), ")");
-  return {width, height, std::move(rgb)};
+  int width = 0, height = 0;
+  std::shared_ptr<u8> pixels(stbi_load_from_memory(data, size, &width, &height, &stored, wanted), std::free);
+  require(pixels != nullptr, "damaged or unsupported (", stbi_failure_reason(), ")");
+  return {width, height, std::move(pixels)};
+}
+
+}  // namespace
+
+Decoded decode_stb(std::string_view bytes) {
+  int channels = 0;
+  return decode(bytes, 3, channels);
+}
+
+Decoded decode_stb_alpha(std::string_view bytes) {
+  int channels = 0;
+  Decoded image = decode(bytes, 4, channels);
+  require(channels == 2 || channels == 4, "has no transparency (alpha)");
+  return image;
 }
 
 std::string encode_png(const u8* pixels, i64 width, i64 height, int channels) {

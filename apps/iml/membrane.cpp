@@ -13,7 +13,15 @@ std::size_t at(i64 i) {
   return static_cast<std::size_t>(i);
 }
 
-// A cell of 2 x 2 is known, with their mean, if any of them is; else wanted if any is.
+bool at_border(const Field& f, i64 y, i64 x) {
+  for (i64 v = std::max(i64{0}, y - 1); v < std::min(f.height, y + 2); ++v)
+    for (i64 u = std::max(i64{0}, x - 1); u < std::min(f.width, x + 2); ++u)
+      if (f.roles[at(v * f.width + u)] == Role::wanted) return true;
+  return false;
+}
+
+// A cell of 2 x 2 is known, with their mean, if any of them is at the border of what is wanted (values
+// further out are no border condition); else wanted if any is.
 Field coarser(const Field& fine) {
   Field coarse((fine.height + 1) / 2, (fine.width + 1) / 2);
   for (i64 y = 0; y < coarse.height; ++y)
@@ -25,7 +33,7 @@ Field coarser(const Field& fine) {
         for (i64 u = 2 * x; u < std::min(2 * x + 2, fine.width); ++u) {
           const std::size_t i = at(v * fine.width + u);
           wanted |= fine.roles[i] == Role::wanted;
-          if (fine.roles[i] != Role::known) continue;
+          if (fine.roles[i] != Role::known || !at_border(fine, v, u)) continue;
           sum += fine.values[i];
           known += 1;
         }
