@@ -210,3 +210,64 @@ TEST_CASE("the shipped weights are looked for where the environment says") {
   CHECK(shipped_student() == path);
   unsetenv("BOXPROMPT_WEIGHTS");
 }
+
+TEST_CASE("windows cover an axis at equal steps with the overlap asked for") {
+  CHECK(window_starts(100, 100, 0.5) == std::vector<i64>{0});
+  CHECK(window_starts(1, 448, 0.5) == std::vector<i64>{0});
+  CHECK(window_starts(101, 100, 0.5) == std::vector<i64>{0, 1});
+  CHECK(window_starts(200, 100, 0.5) == std::vector<i64>{0, 50, 100});
+  CHECK(window_starts(200, 100, 0) == std::vector<i64>{0, 100});
+  for (const i64 length : {101, 149, 151, 377, 1000})
+    for (const double overlap : {0.0, 0.25, 0.5, 0.9}) {
+      const auto starts = window_starts(length, 100, overlap);
+      CHECK(starts.front() == 0);
+      CHECK(starts.back() == length - 100);
+      for (std::size_t i = 1; i < starts.size(); ++i) {
+        CHECK(starts[i] > starts[i - 1]);
+        CHECK(static_cast<double>(starts[i] - starts[i - 1]) <= 100 * (1 - overlap) + 1);
+      }
+    }
+}
+
+TEST_CASE("tiles: one window is the plain map, constants stay constant, every pixel is covered") {
+  const Localizer localizer(procedural_student(), {.size = 32});
+  const Tensor small = picture(40, 64);
+  CHECK(tiled_map(localizer, small).values() == localizer.map(small).values());  // 64 is twice the size
+  CHECK(tiled_map(localizer, small, {.side = 30}).values() != localizer.map(small).values());
+
+  // A network that says the same of everything says it of all pixels.
+  student::Student constant = procedural_student();
+  constant.fusion.refine.weight = zeros(constant.fusion.refine.weight.shape());
+  constant.fusion.refine.bias = full({1}, 1.25f);
+  const Localizer same(constant, {.size = 32});
+  for (const auto& [height, width] : {std::pair<i64, i64>{1, 200}, {200, 1}, {33, 31}, {77, 131}, {3, 65}})
+    for (const double overlap : {0.0, 0.5, 0.8}) {
+      CAPTURE(height);
+      CAPTURE(width);
+      const Tensor map =
+          tiled_map(same, picture(height, width), {.side = 30, .overlap = overlap, .batch = 3});
+      REQUIRE(map.shape() == Shape{height, width});
+      for (const float p : map.values())
+        REQUIRE(p == doctest::Approx(1 / (1 + std::exp(-1.25))).epsilon(1e-5));
+    }
+}
+
+TEST_CASE("tiles: the middle of a window is what the network says of that window, with the whole image") {
+  const Localizer localizer(procedural_student(), {.size = 32});
+  const Tensor image = picture(64, 192, 9);
+  const Tensor tiled = tiled_map(localizer, image, {.side = 64, .overlap = 0, .batch = 2});
+  Tensor window = empty({64, 64, 3}, DType::u8);
+  for (i64 y = 0; y < 64; ++y)
+    for (i64 i = 0; i < 64 * 3; ++i)
+      window.data<u8>()[y * 64 * 3 + i] = image.data<u8>()[(y * 192 + 64) * 3 + i];
+  const Tensor alone = localizer.map(window), whole = localizer.map(image);
+  for (const i64 y : {i64{0}, i64{31}, i64{63}})
+    for (const i64 x : {i64{0}, i64{32}, i64{63}})
+      CHECK(tiled.data<float>()[y * 192 + 64 + x] ==
+            doctest::Approx(0.5 * static_cast<double>(alone.data<float>()[y * 64 + x]) +
+                            0.5 * static_cast<double>(whole.data<float>()[y * 192 + 64 + x]))
+                .epsilon(1e-4));
+  const auto batched = tiled_map(localizer, image, {.side = 50, .batch = 5}).values();
+  CHECK(batched == tiled_map(localizer, image, {.side = 50, .batch = 1}).values());
+  CHECK_CONTAINS(error_of([&] { tiled_map(localizer, image, {.side = 8, .overlap = 1}); }), "overlap 1");
+}

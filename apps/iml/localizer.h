@@ -28,6 +28,23 @@ class Localizer {
   StudentConfig config_;
 };
 
+// Windows of an image for a network that squeezes whatever it sees to its own size.
+struct Tiling {
+  i64 side = 0;          // of a window in pixels; 0: twice the network's size
+  double overlap = 0.5;  // share of a window that the next one sees again, 0 to 0.9
+  i64 batch = 8;         // windows that run together
+};
+
+// As Localizer::map, for images far larger than the network's input, whose traces are lost where all of the
+// image is squeezed into it. Windows at equal steps cover every pixel; each counts by a raised cosine (Hann
+// window) that is highest in its middle, and their mean is averaged with the map of the whole image. Where
+// one window covers the image the result is the plain map.
+Tensor tiled_map(const Localizer& localizer, const Tensor& image, const Tiling& tiling = {});
+
+// Where windows of `side` begin on an axis of `length`: [0] where one covers it, else the fewest at equal
+// steps that share at least `overlap` of their side, the first at 0 and the last at length - side.
+std::vector<i64> window_starts(i64 length, i64 side, double overlap);
+
 // [h,w] -> [height,width] by half-pixel bilinear, f32.
 Tensor resize_map(const Tensor& map, i64 height, i64 width);
 
