@@ -31,24 +31,25 @@ BP_INLINE void pack_rows(const T* src, i64 ld, int rows, i64 n, float scale, flo
   }
 }
 
-// Writes the first `width` elements of a vector of C = A B to c as k::Matmul says; bias, residual and c point
-// at its columns.
+// Writes n elements of a row of op(A) op(B) to c as k::Matmul says; bias, residual and c point at its
+// columns, `from` is readable to the end of its last vector.
 template <class T>
-BP_INLINE void finish(const k::Matmul& p, vf x, const T* bias, const T* residual, T* c, i64 width) {
-  const bool whole = width >= kLanes;
-  const auto get = [&](const T* from) { return whole ? load(from) : load_part(from, width); };
-  x = p.alpha * x;
-  if (p.accumulate) {
-    x += get(c);
-  } else {
-    if (bias) x += get(bias);
-    x = activate(p.act, x);
-    if (residual) x += get(residual);
+static void finish_row(const k::Matmul& p, const float* from, i64 n, const T* bias, const T* residual, T* c) {
+  const float alpha = p.alpha;
+  const k::Act act = p.act;
+  const auto write = [&](auto f) {
+    each_vector(n, [&](i64 i, i64 part) { store(c + i, f(alpha * load(from + i), i, part), part); });
+  };
+  if (p.accumulate) return write([&](vf x, i64 i, i64 part) { return x + load(c + i, part); });
+  if (act == k::Act::none && !residual) {
+    if (!bias) return write([](vf x, i64, i64) { return x; });
+    return write([&](vf x, i64 i, i64 part) { return x + load(bias + i, part); });
   }
-  if (whole)
-    store(c, x);
-  else
-    store_part(c, x, width);
+  write([&](vf x, i64 i, i64 part) {
+    if (bias) x += load(bias + i, part);
+    x = activate(act, x);
+    return residual ? x + load(residual + i, part) : x;
+  });
 }
 
 // The product with ta and without tb, for the same arguments as matmul, neither m nor n 0 (matmul_tn.cpp).

@@ -56,6 +56,17 @@ static void pack_strip(const k::Matmul& p, const T* a, i64 row, int rows, i64 k0
   }
 }
 
+// Asks for part `part` of `parts` of what pack_strip will read at `row`, while the strip before it is
+// multiplied.
+template <class T>
+BP_INLINE void prefetch_strip(const k::Matmul& p, const T* a, i64 row, i64 k0, i64 kn, i64 part, i64 parts) {
+  if (p.ta) return;
+  const i64 rows = std::min<i64>(kMR, p.m - row);
+  constexpr i64 kLine = 64 / sizeof(T);
+  for (i64 i = rows * part / parts; i < rows * (part + 1) / parts; ++i)
+    for (i64 q = 0; q < kn; q += kLine) __builtin_prefetch(a + (row + i) * p.lda + k0 + q, 0, 2);
+}
+
 template <class T>
 static void multiply(const k::Matmul& p) {
   const i64 panels = (p.n + kNR - 1) / kNR, strips = (p.m + kMR - 1) / kMR;
@@ -94,18 +105,18 @@ static void multiply(const k::Matmul& p) {
             float* const out = block + (s - strip0) * kMR * ld;
             pack_strip(p, a, row, rows, k0, kn, strip);
             for (i64 j = panel0; j < panel1; ++j) {
+              if (s + 1 < strip1) prefetch_strip(p, a, row + kMR, k0, kn, j - panel0, panel1 - panel0);
               const bool half = p.n - j * kNR <= kLanes;
               tile(rows, half, strip, packed + (j * p.k + k0) * kNR, kn, out + (j - panel0) * kNR, ld,
                    k0 > 0);
             }
             if (k0 + kKC < p.k) continue;
-            const i64 column0 = panel0 * kNR, column1 = std::min(p.n, panel1 * kNR);
-            for (int i = 0; i < rows; ++i)
-              for (i64 column = column0; column < column1; column += kLanes) {
-                const i64 at = (row + i) * p.ldc + column;
-                finish(p, load(out + i * ld + column - column0), bias ? bias + column : nullptr,
-                       residual ? residual + at : nullptr, c + at, column1 - column);
-              }
+            const i64 column0 = panel0 * kNR, columns = std::min(p.n, panel1 * kNR) - column0;
+            for (int i = 0; i < rows; ++i) {
+              const i64 at = (row + i) * p.ldc + column0;
+              finish_row(p, out + i * ld, columns, bias ? bias + column0 : nullptr,
+                         residual ? residual + at : nullptr, c + at);
+            }
           }
         }
       }

@@ -140,14 +140,12 @@ void run(const k::Matmul& p) {
     const T* bias = static_cast<const T*>(p.bias);
     const T* residual = p.residual ? static_cast<const T*>(p.residual) + batch * p.c_batch : nullptr;
     parallel_for(p.m, std::max<i64>(1, 16384 / (groups * ld)), [&](i64 begin, i64 end) {
-      for (i64 row = begin; row < end; ++row)
-        for (i64 column = 0; column < p.n; column += kLanes) {
-          vf sum{};
-          for (i64 g = 0; g < groups; ++g) sum += load(sums + g * size + row * ld + column);
-          const i64 at = row * p.ldc + column;
-          finish(p, sum, bias ? bias + column : nullptr, residual ? residual + at : nullptr, c + at,
-                 p.n - column);
-        }
+      for (i64 row = begin; row < end; ++row) {
+        float* const sum = sums + row * ld;
+        for (i64 g = 1; g < groups; ++g)
+          for (i64 i = 0; i < ld; i += kLanes) store(sum + i, load(sum + i) + load(sum + g * size + i));
+        finish_row(p, sum, p.n, bias, residual ? residual + row * p.ldc : nullptr, c + row * p.ldc);
+      }
     });
   }
 }
