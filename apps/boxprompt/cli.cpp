@@ -36,6 +36,7 @@ int run(int argc, char** argv) {
       "Examples:\n"
       "  boxprompt teach photos/ --boxes boxes.json --weights sam_vit_b_01ec64.pth -o masks/ --preview\n"
       "  boxprompt segment photo.jpg --box 120,100,420,320 --weights mobile_sam.pt -o mask.png\n"
+      "  boxprompt locate photos/ -o out/\n"
       "  boxprompt eval --masks maps/ --against Gt/ --protocol paper\n"
       "  boxprompt synth photos/ -o set/ --count 1000\n"
       "  boxprompt weights inspect sam_vit_b_01ec64.pth\n"
@@ -43,6 +44,7 @@ int run(int argc, char** argv) {
   add_teach(app);
   add_segment(app);
   add_train(app);
+  add_locate(app);
   add_eval(app);
   add_synth(app);
   add_model(app);

@@ -11,6 +11,7 @@ int run(int argc, char** argv);
 
 void add_teach(CLI::App& app);
 void add_segment(CLI::App& app);
+void add_locate(CLI::App& app);
 void add_model(CLI::App& app);
 void add_weights(CLI::App& app);
 void add_train(CLI::App& app);

@@ -1,6 +1,7 @@
 #include "apps/iml/draw.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "apps/iml/draw_font.h"
@@ -41,6 +42,38 @@ void frame(Tensor& image, i64 x0, i64 y0, i64 x1, i64 y1, i64 line, Colour colou
   fill(image, x1 - line, y0, x1, y1, colour);
 }
 
+void draw_outline(Tensor& image, const Tensor& mask, Colour colour) {
+  const i64 height = image.dim(0), width = image.dim(1);
+  const i64 line = line_width(image), before = line / 2, after = line - before;
+  const u8* m = mask.data<u8>();
+  const auto inside = [&](i64 x, i64 y) {
+    return x >= 0 && y >= 0 && x < width && y < height && m[y * width + x];
+  };
+  for (i64 y = 0; y < height; ++y)
+    for (i64 x = 0; x < width; ++x)
+      if (m[y * width + x] && !(inside(x - 1, y) && inside(x + 1, y) && inside(x, y - 1) && inside(x, y + 1)))
+        fill(image, x - before, y - before, x + after, y + after, colour);
+}
+
+// Colour and opacity of a heat map at each of 256 values: straight lines between these stops.
+struct Heat {
+  double at, r, g, b, opacity;
+};
+constexpr std::array<Heat, 5> kHeat{{{0, 20, 40, 160, 0},
+                                     {0.15, 30, 90, 230, 0.35},
+                                     {0.5, 40, 200, 160, 0.6},
+                                     {0.75, 255, 210, 40, 0.75},
+                                     {1, 220, 20, 30, 0.85}}};
+
+Heat heat_at(double value) {
+  std::size_t i = 1;
+  while (i + 1 < kHeat.size() && value > kHeat[i].at) ++i;
+  const Heat &a = kHeat[i - 1], &b = kHeat[i];
+  const double t = std::clamp((value - a.at) / (b.at - a.at), 0.0, 1.0);
+  const auto mix = [t](double from, double to) { return from + (to - from) * t; };
+  return {value, mix(a.r, b.r), mix(a.g, b.g), mix(a.b, b.b), mix(a.opacity, b.opacity)};
+}
+
 u8 blend(u8 below, u8 above, double opacity) {
   return static_cast<u8>(std::lround(below + (above - below) * opacity));
 }
@@ -63,14 +96,31 @@ Tensor overlay(const Tensor& image, const Tensor& mask, Colour colour, double op
       to[3 * i + 2] = blend(from[3 * i + 2], colour.b, o);
     }
   });
-  const i64 line = line_width(image), before = line / 2, after = line - before;
-  const auto inside = [&](i64 x, i64 y) {
-    return x >= 0 && y >= 0 && x < width && y < height && m[y * width + x];
-  };
-  for (i64 y = 0; y < height; ++y)
-    for (i64 x = 0; x < width; ++x)
-      if (m[y * width + x] && !(inside(x - 1, y) && inside(x + 1, y) && inside(x, y - 1) && inside(x, y + 1)))
-        fill(drawn, x - before, y - before, x + after, y + after, colour);
+  draw_outline(drawn, mask, colour);
+  return drawn;
+}
+
+Tensor heat_overlay(const Tensor& image, const Tensor& map, const Tensor& mask) {
+  require_image("heat_overlay", image);
+  const i64 height = image.dim(0), width = image.dim(1);
+  for (const Tensor& layer : {map, mask})
+    require(layer.defined() && layer.dtype() == DType::u8 && layer.shape() == Shape{height, width},
+            "heat_overlay: wanted a u8 map and mask of ", width, " x ", height);
+  std::array<Heat, 256> heat;
+  for (std::size_t v = 0; v < 256; ++v) heat[v] = heat_at(static_cast<double>(v) / 255);
+  Tensor drawn = empty_like(image);
+  parallel_for(height, 16, [&](i64 begin, i64 end) {
+    for (i64 i = begin * width; i < end * width; ++i) {
+      const u8* from = image.data<u8>() + 3 * i;
+      u8* to = drawn.data<u8>() + 3 * i;
+      const Heat& h = heat[map.data<u8>()[i]];
+      // Colours of the image would be mistaken for those of the map; BT.601's luma stays.
+      const double grey = 0.299 * from[0] + 0.587 * from[1] + 0.114 * from[2];
+      const double colour[3] = {h.r, h.g, h.b};
+      for (int c = 0; c < 3; ++c) to[c] = static_cast<u8>(std::lround(grey + (colour[c] - grey) * h.opacity));
+    }
+  });
+  draw_outline(drawn, mask, {255, 255, 255});
   return drawn;
 }
 

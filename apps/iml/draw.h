@@ -14,6 +14,10 @@ constexpr Colour kMaskColour{255, 40, 90}, kBoxColour{255, 214, 10};
 // A copy of the image with the mask [H,W] as a tint and its outline as a line.
 Tensor overlay(const Tensor& image, const Tensor& mask, Colour colour = kMaskColour, double opacity = 0.4);
 
+// A copy of the image, greyed, under a map u8 [H,W]: where it is 0 the image alone, then blue, yellow and red
+// towards 255, ever less transparent; the mask's outline as a white line.
+Tensor heat_overlay(const Tensor& image, const Tensor& map, const Tensor& mask);
+
 // A rectangle with a dark edge on both sides, and a label on a plate at its upper left corner (inside the
 // image).
 void draw_box(Tensor& image, const Box& box, std::string_view label = {}, Colour colour = kBoxColour);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -85,6 +86,15 @@ void write_file(const fs::path& path, std::string_view bytes) {
   OutputFile file(path.string());
   file.write(bytes.data(), bytes.size());
   file.commit();
+}
+
+std::string file_identity(const fs::path& path) {
+  const std::string bytes = read_file(path);
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  char hex[17];
+  std::snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(hash));
+  return path.filename().string() + ", " + std::to_string(bytes.size()) + " bytes, " + hex;
 }
 
 std::string one_line(std::string s) {

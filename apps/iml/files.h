@@ -17,6 +17,10 @@ std::string read_file(const fs::path& path, std::uintmax_t limit = std::uintmax_
 // file, the whole new one or none. On an error (a full disk) nothing of the new file is left.
 void write_file(const fs::path& path, std::string_view bytes);
 
+// "x.safetensors, 1234 bytes, 0123456789abcdef": the name, the size and FNV-1a 64 of the bytes, so that a
+// later run can tell whether it is given the same file.
+std::string file_identity(const fs::path& path);
+
 // With control characters as '?': what a file holds may be quoted in a message, which is one line on a
 // terminal.
 std::string one_line(std::string s);
