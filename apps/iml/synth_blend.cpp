@@ -51,11 +51,10 @@ Taps taps_at(double coordinate, bool cubic) {
           {(-t3 + 2 * t2 - t) / 2, (3 * t3 - 5 * t2 + 2) / 2, (-3 * t3 + 4 * t2 + t) / 2, (t3 - t2) / 2}};
 }
 
-void sample(const Tensor& image, const Taps& down, const Taps& across, u8* out) {
-  const i64 h = image.dim(0), w = image.dim(1);
+void sample(const u8* image, i64 h, i64 w, const Taps& down, const Taps& across, u8* out) {
   float sum[3] = {0, 0, 0};
   for (int j = 0; j < down.count; ++j) {
-    const u8* row = image.data<u8>() + std::clamp(down.first + j, i64{0}, h - 1) * w * 3;
+    const u8* row = image + std::clamp(down.first + j, i64{0}, h - 1) * w * 3;
     for (int i = 0; i < across.count; ++i) {
       const u8* pixel = row + std::clamp(across.first + i, i64{0}, w - 1) * 3;
       const float weight =
@@ -66,8 +65,7 @@ void sample(const Tensor& image, const Taps& down, const Taps& across, u8* out) 
   for (int c = 0; c < 3; ++c) out[c] = to_u8(sum[c]);
 }
 
-u8 sample_alpha(const Tensor& alpha, double y, double x) {
-  const i64 h = alpha.dim(0), w = alpha.dim(1);
+u8 sample_alpha(const u8* alpha, i64 h, i64 w, double y, double x) {
   if (y < -1 || x < -1 || y > static_cast<double>(h + 1) || x > static_cast<double>(w + 1)) return 0;
   const Taps down = taps_at(y, false), across = taps_at(x, false);
   float sum = 0;
@@ -76,7 +74,7 @@ u8 sample_alpha(const Tensor& alpha, double y, double x) {
       const i64 v = down.first + j, u = across.first + i;
       if (v < 0 || u < 0 || v >= h || u >= w) continue;
       sum += down.weights[static_cast<std::size_t>(j)] * across.weights[static_cast<std::size_t>(i)] *
-             static_cast<float>(alpha.data<u8>()[v * w + u]);
+             static_cast<float>(alpha[v * w + u]);
     }
   return to_u8(sum);
 }
@@ -148,13 +146,15 @@ Layer place(const Tensor& donor, const Tensor& alpha, const Placement& placement
   if (b.y1 == 0 || h <= 0 || w <= 0) return {};
   layer.image = empty({h, w, 3}, DType::u8);
   layer.alpha = empty({h, w}, DType::u8);
+  const i64 dh = donor.dim(0), dw = donor.dim(1);
+  const u8 *from = donor.data<u8>(), *from_alpha = alpha.data<u8>();
+  u8 *to = layer.image.data<u8>(), *to_alpha = layer.alpha.data<u8>();
   for (i64 y = 0; y < h; ++y)
     for (i64 x = 0; x < w; ++x) {
       const auto [v, u] =
           inverse(static_cast<double>(layer.y0 + y) + 0.5, static_cast<double>(layer.x0 + x) + 0.5);
-      layer.alpha.data<u8>()[y * w + x] = sample_alpha(alpha, v, u);
-      sample(donor, taps_at(v, placement.cubic), taps_at(u, placement.cubic),
-             layer.image.data<u8>() + (y * w + x) * 3);
+      to_alpha[y * w + x] = sample_alpha(from_alpha, dh, dw, v, u);
+      sample(from, dh, dw, taps_at(v, placement.cubic), taps_at(u, placement.cubic), to + (y * w + x) * 3);
     }
   return layer;
 }

@@ -138,7 +138,7 @@ Tensor retouched(const Tensor& part, Random& random, Json& note) {
     }
     case 3: {
       const double brightness = random.uniform(-0.2, 0.2), contrast = random.uniform(-0.4, 0.4);
-      const i64 turn = random.integer(0, 2);  // of the colour channels
+      const i64 turn = random.chance(0.25) ? random.integer(1, 2) : 0;  // of the colour channels
       note["recoloured"] = {rounded(brightness), rounded(contrast), turn};
       Tensor result = brightness_contrast(part, brightness, contrast);
       u8* p = result.data<u8>();
@@ -241,10 +241,11 @@ void copy_move(Canvas& canvas, double share, Random& random) {
 }
 
 void remove(Canvas& canvas, double share, Random& random) {
-  const Region region = draw_region(canvas.image, std::min(share, 0.16), random);
+  // Without texture only small places can be filled unseen.
+  const bool textured = random.chance(0.85);
+  const Region region = draw_region(canvas.image, std::min(share, textured ? 0.16 : 0.03), random);
   const Tensor mask = region.shape == "segments" ? grown(region.mask, 2) : region.mask;
   if (std::count(mask.data<u8>(), mask.data<u8>() + mask.numel(), u8{0}) == 0) return;
-  const bool textured = random.chance(0.8);
   canvas.image = textured ? inpaint(canvas.image, mask) : inpaint_smooth(canvas.image, mask);
   for (i64 i = 0; i < mask.numel(); ++i) canvas.mask.data<u8>()[i] |= mask.data<u8>()[i];
   canvas.notes.push_back({{"region", region.shape}, {"inpainting", textured ? "textured" : "smooth"}});

@@ -79,8 +79,9 @@ Tensor draw_polygon(i64 height, i64 width, double area, Random& random) {
   });
 }
 
+// Blurred first, or the steps of the small one would show in the outline.
 Tensor enlarged(const Tensor& small, i64 height, i64 width) {
-  Tensor mask = resize_smooth(small, height, width);
+  Tensor mask = resize_smooth(gaussian_blur_sigma(small, 0.9), height, width);
   for (i64 i = 0; i < mask.numel(); ++i) mask.data<u8>()[i] = mask.data<u8>()[i] > 127 ? 255 : 0;
   return mask;
 }

@@ -158,6 +158,29 @@ std::vector<bool> grow(const Segments& s, const Borders& borders, const std::vec
   return in;
 }
 
+// How far the colours on both sides of a union's outline are apart, on average; what lies along the image's
+// edge has no other side.
+double contrast_of(const Segments& s, const Borders& borders, const std::vector<bool>& in) {
+  double sum = 0;
+  i64 length = 0;
+  for (std::size_t a = 0; a < in.size(); ++a)
+    for (const auto& [b, n] : borders[a]) {
+      if (!in[a] || in[at(b)]) continue;
+      double squares = 0;
+      for (std::size_t c = 0; c < 3; ++c) {
+        const double d = s.colours[a][c] - s.colours[at(b)][c];
+        squares += d * d;
+      }
+      sum += std::sqrt(squares) * static_cast<double>(n);
+      length += n;
+    }
+  for (i64 x = 0; x < s.width; ++x)
+    length += in[at(s.labels[at(x)])] + in[at(s.labels[at((s.height - 1) * s.width + x)])];
+  for (i64 y = 0; y < s.height; ++y)
+    length += in[at(s.labels[at(y * s.width)])] + in[at(s.labels[at(y * s.width + s.width - 1)])];
+  return sum / static_cast<double>(std::max(length, i64{1}));
+}
+
 // Means over squares of side 2 r + 1, cut off at the edges.
 std::vector<float> box_mean(const std::vector<float>& x, i64 h, i64 w, i64 r) {
   std::vector<float> rows(x.size()), result(x.size());
@@ -190,7 +213,7 @@ std::vector<float> box_mean(const std::vector<float>& x, i64 h, i64 w, i64 r) {
 Segments segment(const Tensor& image, double scale, i64 least_size) {
   require(image.defined() && image.dtype() == DType::u8 && image.rank() == 3 && image.dim(2) == 3,
           "segment: wanted a u8 image [H,W,3]");
-  Segments s{image.dim(0), image.dim(1), 0, {}};
+  Segments s{image.dim(0), image.dim(1), 0, {}, {}};
   const Edges edges(image);
   Forest forest(s.height * s.width);
   const auto k = static_cast<float>(scale);
@@ -213,6 +236,15 @@ Segments segment(const Tensor& image, double scale, i64 least_size) {
     if (label < 0) label = static_cast<std::int32_t>(s.count++);
     s.labels.push_back(label);
   }
+  std::vector<float> sizes(at(s.count), 0);
+  s.colours.resize(at(s.count));
+  for (i64 i = 0; i < s.height * s.width; ++i) {
+    const auto label = at(s.labels[at(i)]);
+    sizes[label] += 1;
+    for (std::size_t c = 0; c < 3; ++c) s.colours[label][c] += image.data<u8>()[3 * at(i) + c];
+  }
+  for (std::size_t label = 0; label < sizes.size(); ++label)
+    for (float& c : s.colours[label]) c /= sizes[label];
   return s;
 }
 
@@ -221,19 +253,28 @@ Tensor grow_segments(const Segments& s, double share, Random& random) {
   std::vector<i64> sizes(at(s.count), 0);
   for (const auto label : s.labels) ++sizes[at(label)];
   const i64 wanted = std::max(i64{4}, static_cast<i64>(share * static_cast<double>(s.height * s.width)));
-  for (int attempt = 0; attempt < 8; ++attempt) {
+  constexpr int kAttempts = 12, kUnions = 3;
+  std::vector<bool> best;
+  double most = -1;
+  int unions = 0;
+  for (int attempt = 0; attempt < kAttempts && unions < kUnions; ++attempt) {
     // Things stand in the middle more often than at the edges.
     const auto y = static_cast<i64>((0.5 + 0.45 * random.uniform(-1, 1)) * static_cast<double>(s.height));
     const auto x = static_cast<i64>((0.5 + 0.45 * random.uniform(-1, 1)) * static_cast<double>(s.width));
     i64 area = 0;
     const auto in = grow(s, borders, sizes, s.labels[at(y * s.width + x)], wanted, random, area);
     if (area > 2 * wanted || 3 * area < wanted) continue;
-    Tensor mask = empty({s.height, s.width}, DType::u8);
-    for (i64 i = 0; i < mask.numel(); ++i) mask.data<u8>()[i] = in[at(s.labels[at(i)])] ? 255 : 0;
-    fill_holes(mask);
-    return mask;
+    ++unions;
+    const double contrast = contrast_of(s, borders, in);
+    if (contrast <= most) continue;
+    most = contrast;
+    best = in;
   }
-  return {};
+  if (best.empty()) return {};
+  Tensor mask = empty({s.height, s.width}, DType::u8);
+  for (i64 i = 0; i < mask.numel(); ++i) mask.data<u8>()[i] = best[at(s.labels[at(i)])] ? 255 : 0;
+  fill_holes(mask);
+  return mask;
 }
 
 Tensor snap_to_edges(const Tensor& mask, const Tensor& image, i64 reach) {

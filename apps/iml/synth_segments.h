@@ -1,5 +1,6 @@
 // Regions whose borders follow what is in a picture.
 #pragma once
+#include <array>
 #include <vector>
 
 #include "apps/iml/random.h"
@@ -14,11 +15,13 @@ namespace bp {
 struct Segments {
   i64 height = 0, width = 0, count = 0;
   std::vector<std::int32_t> labels;
+  std::vector<std::array<float, 3>> colours;  // mean of each segment
 };
 Segments segment(const Tensor& image, double scale, i64 least_size);
 
 // Neighbouring segments, grown from a random one to about `share` of the area, holes filled, at the
-// segmentation's size: u8 [h,w] of 0 and 255. Undefined where no union comes near the share.
+// segmentation's size: u8 [h,w] of 0 and 255. Of a few such unions it is the one that stands out most from
+// what is around it. Undefined where none comes near the share.
 Tensor grow_segments(const Segments& segments, double share, Random& random);
 
 // A mask's border drawn to the edges of the image within about `reach` pixels: He, Sun, Tang, "Guided Image
