@@ -49,12 +49,13 @@ Tensor conv_transpose2x2(const Tensor& x, const Tensor& w, const Tensor& bias);
 // Over the last axis; w, b [C]. On channels-last maps this is also SAM's LayerNorm2d.
 Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, float eps);
 
-// BatchNorm over all axes but the last; w, b [C] of x's dtype, running [C] f32. In training it normalises
-// with the batch's mean and biased variance and moves the running statistics, in place, to momentum of the
-// batch's mean and unbiased variance; that takes two values per channel. Otherwise it uses the running
-// statistics.
+// act of BatchNorm over all axes but the last; w, b [C] of x's dtype, running [C] f32. In training it
+// normalises with the batch's mean and biased variance and moves the running statistics, in place, to
+// momentum of the batch's mean and unbiased variance; that takes two values per channel. Otherwise it uses
+// the running statistics.
 Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& b, const Tensor& running_mean,
-                  const Tensor& running_var, bool training, float momentum = 0.1f, float eps = 1e-5f);
+                  const Tensor& running_var, bool training, float momentum = 0.1f, float eps = 1e-5f,
+                  Act act = Act::none);
 
 // x / max(|x|, eps) over the last axis.
 Tensor l2_normalize(const Tensor& x, float eps = 1e-12f);

@@ -115,7 +115,7 @@ struct LayerNormBackward {  // dx, dw, db: each may be null
   DType dtype;
 };
 
-// Per channel, y = (x - mean) * rstd * w + b over all rows; stats [2,cols] f32 = mean, rstd. In training
+// Per channel, y = act((x - mean) * rstd * w + b) over all rows; stats [2,cols] f32 = mean, rstd. In training
 // those are of these rows (biased variance), at least 2, and running += momentum * (mean, unbiased variance -
 // running); else those of the running statistics.
 struct BatchNorm {
@@ -125,14 +125,16 @@ struct BatchNorm {
   i64 rows, cols;
   float eps, momentum;
   bool training;
+  Act act;
   DType dtype;
 };
 struct BatchNormBackward {  // dx, dw, db: each may be null; training: mean and rstd depend on x
-  const void *x, *w, *dy;
+  const void *x, *w, *b, *dy;
   const float* stats;
   void *dx, *dw, *db;
   i64 rows, cols;
   bool training;
+  Act act;
   DType dtype;
 };
 struct L2Normalize {  // y = x / max(|x|, eps) over the last axis; norms [rows] f32 = max(|x|, eps), or null

@@ -13,8 +13,7 @@ Tensor ConvBn::operator()(const Tensor& x, Act act) const {
   if (training) {
     const Tensor y =
         depthwise ? bp::depthwise(x, weight, {}, stride) : conv2d(x, weight, {}, stride, kernel / 2);
-    const Tensor normal = batch_norm(y, gamma, beta, mean, variance, true, kMomentum, kBatchNormEps);
-    return act == Act::gelu ? gelu(normal) : act == Act::relu ? relu(normal) : normal;
+    return batch_norm(y, gamma, beta, mean, variance, true, kMomentum, kBatchNormEps, act);
   }
   require(folded_weight.defined(), "conv_bn: neither folded after loading nor in training");
   if (depthwise) return bp::depthwise(x, folded_weight, folded_bias, stride, act);

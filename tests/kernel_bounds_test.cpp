@@ -62,8 +62,9 @@ TEST_CASE("elementwise kernels and reductions stay in bounds") {
     Output bn_y(3 * n), bn_stats(2 * n), bn_dx(3 * n), bn_dw(n), bn_db(n);
     std::vector<float> running(static_cast<std::size_t>(n), 1.0f);
     kernels.batch_norm({in, in, in, bn_y, running.data(), running.data(), bn_stats.begin(), 3, n, 1e-5f, 0.1f,
-                        true, DType::f32});
-    kernels.batch_norm_backward({in, in, in, bn_stats.begin(), bn_dx, bn_dw, bn_db, 3, n, true, DType::f32});
+                        true, k::Act::gelu, DType::f32});
+    kernels.batch_norm_backward(
+        {in, in, in, in, bn_stats.begin(), bn_dx, bn_dw, bn_db, 3, n, true, k::Act::gelu, DType::f32});
     for (const Output* o : {&bn_y, &bn_stats, &bn_dx, &bn_dw, &bn_db}) CHECK(o->clean());
 
     Output unit(3 * n), norms(3), unit_dx(3 * n), loss(1), outside(1), slopes(n);

@@ -3,7 +3,7 @@
 namespace bp {
 
 Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& b, const Tensor& running_mean,
-                  const Tensor& running_var, bool training, float momentum, float eps) {
+                  const Tensor& running_var, bool training, float momentum, float eps, Act act) {
   require_alike("batch_norm", {x, w, b});
   require_alike("batch_norm", {running_mean, running_var});
   require(x.defined() && w.defined() && b.defined() && x.rank() >= 1 && w.shape() == Shape{x.dim(-1)} &&
@@ -19,18 +19,18 @@ Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& b, const Tenso
   Tensor y = empty_like(x), stats = empty({2, x.dim(-1)}, DType::f32, x.device());
   kernels(x).batch_norm({x.raw(), w.raw(), b.raw(), y.raw(), running_mean.data<float>(),
                          running_var.data<float>(), stats.data<float>(), x.rows(), x.dim(-1), eps, momentum,
-                         training, x.dtype()});
+                         training, act, x.dtype()});
   if (track)
     record(y, {x, w, b},
-           [stats, training, gx = x.tracks_grad(), gw = w.tracks_grad(), gb = b.tracks_grad(), x = x.detach(),
-            w = w.detach()](const Tensor& dy) {
+           [stats, training, act, gx = x.tracks_grad(), gw = w.tracks_grad(), gb = b.tracks_grad(),
+            x = x.detach(), w = w.detach(), b = b.detach()](const Tensor& dy) {
              Gradients g(3);
              if (gx) g[0] = empty_like(x);
              if (gw) g[1] = empty_like(w);
              if (gb) g[2] = empty_like(w);
-             kernels(dy).batch_norm_backward({x.raw(), w.raw(), dy.raw(), stats.data<float>(),
+             kernels(dy).batch_norm_backward({x.raw(), w.raw(), b.raw(), dy.raw(), stats.data<float>(),
                                               raw_or_null(g[0]), raw_or_null(g[1]), raw_or_null(g[2]),
-                                              x.rows(), x.dim(-1), training, x.dtype()});
+                                              x.rows(), x.dim(-1), training, act, x.dtype()});
              return g;
            });
   return y;

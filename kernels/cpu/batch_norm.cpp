@@ -1,8 +1,9 @@
-// BatchNorm over rows of channels. The rows are cut into chunks that stay in cache, by the shape alone; a
-// chunk's mean and squared deviations are taken in two passes over it, and chunks are joined in order by the
-// formulas of Chan, Golub and LeVeque (1979): a sum of squares minus the squared mean would lose all digits
-// where the mean is large.
+// BatchNorm over rows of channels, and an activation after it. The rows are cut into chunks that stay in
+// cache, by the shape alone; a chunk's mean and squared deviations are taken in two passes over it, and
+// chunks are joined in order by the formulas of Chan, Golub and LeVeque (1979): a sum of squares minus the
+// squared mean would lose all digits where the mean is large.
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/kernels.h"
 #include "kernels/threads.h"
@@ -23,15 +24,15 @@ struct Chunks {
   i64 length(i64 chunk) const { return std::min(size, rows - chunk * size); }
 };
 
-// Sum of term(r) over rows.
+// Calls body(i, vectors, n) for the columns from i: `vectors` (a constant: 4 or 1) whole vectors, or one of
+// the first n lanes. Four together read the lines of memory in the order in which they lie.
 template <class F>
-BP_INLINE vf sum_rows(i64 rows, F term) {
-  vf s[4] = {};
-  i64 r = 0;
-  for (; r + 4 <= rows; r += 4)
-    for (int j = 0; j < 4; ++j) s[j] += term(r + j);
-  for (; r < rows; ++r) s[0] += term(r);
-  return (s[0] + s[1]) + (s[2] + s[3]);
+BP_INLINE void each_columns(i64 cols, F body) {
+  constexpr int kTogether = 4;
+  i64 i = 0;
+  for (; i + kTogether * kLanes <= cols; i += kTogether * kLanes)
+    body(i, std::integral_constant<int, kTogether>{}, kLanes);
+  each_vector(cols - i, [&](i64 j, i64 n) { body(i + j, std::integral_constant<int, 1>{}, n); });
 }
 
 // Mean and reciprocal deviation of all rows to stats, the running statistics moved towards them.
@@ -45,15 +46,22 @@ void batch_statistics(const k::BatchNorm& p) {
       const T* x = static_cast<const T*>(p.x) + chunks.first(c) * cols;
       const i64 rows = chunks.length(c);
       float *means = partial + c * 2 * cols, *squares = means + cols;
-      each_vector(cols, [&](i64 i, i64 n) {
-        const vf mean = sum_rows(rows, [&](i64 r) { return load(x + r * cols + i, n); }) *
-                        (1.0f / static_cast<float>(rows));
-        const vf square = sum_rows(rows, [&](i64 r) {
-          const vf d = load(x + r * cols + i, n) - mean;
-          return d * d;
-        });
-        store(means + i, mean, n);
-        store(squares + i, square, n);
+      each_columns(cols, [&](i64 i, auto vectors, i64 n) {
+        // Sums are of differences from the first row, which are small where the mean is large.
+        vf start[vectors], mean[vectors] = {}, square[vectors] = {};
+        for (int v = 0; v < vectors; ++v) start[v] = load(x + i + v * kLanes, n);
+        for (i64 r = 1; r < rows; ++r)
+          for (int v = 0; v < vectors; ++v) mean[v] += load(x + r * cols + i + v * kLanes, n) - start[v];
+        for (int v = 0; v < vectors; ++v) mean[v] = start[v] + mean[v] * (1.0f / static_cast<float>(rows));
+        for (i64 r = 0; r < rows; ++r)
+          for (int v = 0; v < vectors; ++v) {
+            const vf d = load(x + r * cols + i + v * kLanes, n) - mean[v];
+            square[v] += d * d;
+          }
+        for (int v = 0; v < vectors; ++v) {
+          store(means + i + v * kLanes, mean[v], n);
+          store(squares + i + v * kLanes, square[v], n);
+        }
       });
     }
   });
@@ -89,6 +97,7 @@ void run(const k::BatchNorm& p) {
   }
   const float *mean = p.stats, *rstd = p.stats + cols;
   const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
+  const k::Act act = p.act;
   const Chunks chunks(p.rows, cols);
   parallel_for(chunks.count, 1, [&](i64 begin, i64 end) {
     for (i64 r = chunks.first(begin); r < std::min(p.rows, chunks.first(end)); ++r) {
@@ -96,57 +105,93 @@ void run(const k::BatchNorm& p) {
       T* y = static_cast<T*>(p.y) + r * cols;
       each_vector(cols, [&](i64 i, i64 n) {
         const vf scale = load(rstd + i, n) * load(w + i, n);
-        store(y + i, (load(x + i, n) - load(mean + i, n)) * scale + load(b + i, n), n);
+        store(y + i, activate(act, (load(x + i, n) - load(mean + i, n)) * scale + load(b + i, n)), n);
       });
     }
   });
 }
 
-// With x' = (x - mean) rstd: db = sum(dy), dw = sum(dy x'), and dx = w rstd (dy - mean(dy) - x' mean(dy x'))
-// where mean and rstd are those of the batch, else w rstd dy.
+// f(derivative of act).
+template <class F>
+BP_INLINE void with_slope(k::Act act, F f) {
+  if (act == k::Act::gelu)
+    f([](vf x) { return gelu_slope(x); });
+  else if (act == k::Act::relu)
+    f([](vf x) { return relu_slope(x); });
+  else
+    f([](vf) { return splat(1.0f); });
+}
+
+// Of a chunk of rows: g = dy act'(x' w + b), written unless it is null, and sums [2,cols] of g and of g x'.
+template <class T, class Slope>
+void chunk_sums(const k::BatchNormBackward& p, i64 first, i64 rows, Slope slope, T* g, float* sums) {
+  const i64 cols = p.cols;
+  const T *x = static_cast<const T*>(p.x) + first * cols, *dy = static_cast<const T*>(p.dy) + first * cols;
+  const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
+  if (g) g += first * cols;
+  each_columns(cols, [&](i64 i, auto vectors, i64 n) {
+    vf mean[vectors], rstd[vectors], weight[vectors], bias[vectors], sum[vectors] = {}, product[vectors] = {};
+    for (int v = 0; v < vectors; ++v) {
+      const i64 at = i + v * kLanes;
+      mean[v] = load(p.stats + at, n), rstd[v] = load(p.stats + cols + at, n);
+      weight[v] = load(w + at, n), bias[v] = load(b + at, n);
+    }
+    for (i64 r = 0; r < rows; ++r)
+      for (int v = 0; v < vectors; ++v) {
+        const i64 at = r * cols + i + v * kLanes;
+        const vf normal = (load(x + at, n) - mean[v]) * rstd[v];
+        const vf d = load(dy + at, n) * slope(normal * weight[v] + bias[v]);
+        if (g) store(g + at, d, n);
+        sum[v] += d;
+        product[v] += d * normal;
+      }
+    for (int v = 0; v < vectors; ++v) {
+      store(sums + i + v * kLanes, sum[v], n);
+      store(sums + cols + i + v * kLanes, product[v], n);
+    }
+  });
+}
+
+// With x' = (x - mean) rstd and g = dy act'(x' w + b): db = sum(g), dw = sum(g x'), and dx = w rstd (g -
+// mean(g) - x' mean(g x')) where mean and rstd are those of the batch, else w rstd g. Between the passes g is
+// kept in dx.
 template <class T>
 void run(const k::BatchNormBackward& p) {
   const i64 cols = p.cols;
   const float *mean = p.stats, *rstd = p.stats + cols;
   const Chunks chunks(p.rows, cols);
-  float* const partial = scratch<float>(0, chunks.count * 2 * cols);  // per chunk: sums of dy, of dy x'
-  float *const sum_dy = scratch<float>(1, 2 * cols), *const sum_dyx = sum_dy + cols;
+  float* const partial = scratch<float>(0, chunks.count * 2 * cols);
+  float *const sum_g = scratch<float>(1, 2 * cols), *const sum_gx = sum_g + cols;
+  T* const g = p.act == k::Act::none ? nullptr : static_cast<T*>(p.dx);
   parallel_for(chunks.count, 1, [&](i64 begin, i64 end) {
-    for (i64 c = begin; c < end; ++c) {
-      const i64 from = chunks.first(c) * cols, rows = chunks.length(c);
-      const T *x = static_cast<const T*>(p.x) + from, *dy = static_cast<const T*>(p.dy) + from;
-      float *sums = partial + c * 2 * cols, *products = sums + cols;
-      each_vector(cols, [&](i64 i, i64 n) {
-        const vf m = load(mean + i, n);
-        store(sums + i, sum_rows(rows, [&](i64 r) { return load(dy + r * cols + i, n); }), n);
-        const vf product = sum_rows(
-            rows, [&](i64 r) { return load(dy + r * cols + i, n) * (load(x + r * cols + i, n) - m); });
-        store(products + i, product * load(rstd + i, n), n);
+    for (i64 c = begin; c < end; ++c)
+      with_slope(p.act, [&](auto slope) {
+        chunk_sums(p, chunks.first(c), chunks.length(c), slope, g, partial + c * 2 * cols);
       });
-    }
   });
   parallel_for(2 * cols, 64, [&](i64 begin, i64 end) {
     for (i64 i = begin; i < end; ++i) {
       float sum = 0;
       for (i64 c = 0; c < chunks.count; ++c) sum += partial[c * 2 * cols + i];
-      sum_dy[i] = sum;
+      sum_g[i] = sum;
     }
   });
   for (i64 i = 0; i < cols; ++i) {
-    if (p.db) static_cast<T*>(p.db)[i] = from_f32<T>(sum_dy[i]);
-    if (p.dw) static_cast<T*>(p.dw)[i] = from_f32<T>(sum_dyx[i]);
+    if (p.db) static_cast<T*>(p.db)[i] = from_f32<T>(sum_g[i]);
+    if (p.dw) static_cast<T*>(p.dw)[i] = from_f32<T>(sum_gx[i]);
   }
   if (!p.dx) return;
   const T* w = static_cast<const T*>(p.w);
   const float share = p.training ? 1.0f / static_cast<float>(p.rows) : 0.0f;
   parallel_for(chunks.count, 1, [&](i64 begin, i64 end) {
     for (i64 r = chunks.first(begin); r < std::min(p.rows, chunks.first(end)); ++r) {
-      const T *x = static_cast<const T*>(p.x) + r * cols, *dy = static_cast<const T*>(p.dy) + r * cols;
+      const T *x = static_cast<const T*>(p.x) + r * cols,
+              *from = (g ? g : static_cast<const T*>(p.dy)) + r * cols;
       T* dx = static_cast<T*>(p.dx) + r * cols;
       each_vector(cols, [&](i64 i, i64 n) {
         const vf s = load(rstd + i, n), normal = (load(x + i, n) - load(mean + i, n)) * s;
-        const vf through = share * (load(sum_dy + i, n) + normal * load(sum_dyx + i, n));
-        store(dx + i, load(w + i, n) * s * (load(dy + i, n) - through), n);
+        const vf through = share * (load(sum_g + i, n) + normal * load(sum_gx + i, n));
+        store(dx + i, load(w + i, n) * s * (load(from + i, n) - through), n);
       });
     }
   });

@@ -172,6 +172,9 @@ BP_INLINE vf gelu_slope(vf x) {
 BP_INLINE vf relu(vf x) {
   return max(x, splat(0.0f));
 }
+BP_INLINE vf relu_slope(vf x) {
+  return x > splat(0.0f) ? splat(1.0f) : splat(0.0f);
+}
 BP_INLINE vf sigmoid(vf x) {
   return 1.0f / (1.0f + exp(-x));
 }

@@ -61,7 +61,7 @@ void run(const k::UnaryBackward& p) {
     case k::UnaryOp::gelu:
       return map_backward<T>(p, [](vf x) { return gelu_slope(x); });
     case k::UnaryOp::relu:
-      return map_backward<T>(p, [](vf x) { return x > splat(0.0f) ? splat(1.0f) : splat(0.0f); });
+      return map_backward<T>(p, [](vf x) { return relu_slope(x); });
     case k::UnaryOp::sigmoid:
       return map_backward<T>(p, [](vf x) { return sigmoid_slope(x); });
     case k::UnaryOp::affine:
