@@ -74,15 +74,18 @@ TEST_CASE("spread solves Laplace's equation: a harmonic function comes back from
       const auto i = static_cast<std::size_t>(y * kSide + x);
       const bool inside = std::hypot(static_cast<double>(y) - 31, static_cast<double>(x) - 33) < 28;
       field.roles[i] = inside ? Role::wanted : Role::known;
-      field.values[i] = Pixel4{} + (inside ? 1e6f : f(y, x));
+      // What is not at the border is no border condition, wild as it may be.
+      const bool far = std::hypot(static_cast<double>(y) - 31, static_cast<double>(x) - 33) > 30;
+      field.values[i] = Pixel4{} + (inside || far ? 1e4f : f(y, x));
     }
   spread(field);
   double worst = 0;
   for (i64 y = 0; y < kSide; ++y)
-    for (i64 x = 0; x < kSide; ++x)
-      worst = std::max(
-          worst,
-          std::abs(static_cast<double>(field.values[static_cast<std::size_t>(y * kSide + x)][1] - f(y, x))));
+    for (i64 x = 0; x < kSide; ++x) {
+      const auto i = static_cast<std::size_t>(y * kSide + x);
+      if (field.roles[i] == Role::wanted)
+        worst = std::max(worst, std::abs(static_cast<double>(field.values[i][1] - f(y, x))));
+    }
   CHECK(worst < 1.5);  // of a range of 200
 }
 
