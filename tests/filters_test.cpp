@@ -83,11 +83,15 @@ TEST_CASE("add_noise has the mean and variance asked for, by the seed alone") {
   const Tensor grey = full({200, 200, 3}, 128, DType::u8);
   for (const double variance : {3.0, 23.0, 100.0}) {
     const Tensor noisy = add_noise(grey, variance, 5);
-    double sum = 0, squares = 0;
+    double sum = 0, squares = 0, neighbours = 0;
+    int last = 128;
     for (const int v : bytes(noisy)) {
       sum += v - 128;
       squares += (v - 128) * (v - 128);
+      neighbours += (v - 128) * (last - 128);
+      last = v;
     }
+    CHECK(std::abs(neighbours) < 0.02 * squares);
     const auto n = static_cast<double>(noisy.numel());
     CHECK(std::abs(sum / n) < 0.1);
     CHECK(squares / n == doctest::Approx(variance + 1.0 / 12).epsilon(0.03));  // and rounding
