@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iostream>
 #include <map>
+#include <sstream>
 
+#include "apps/boxprompt/cli.h"
 #include "apps/iml/datasets.h"
 #include "apps/iml/filters.h"
 #include "apps/iml/image.h"
@@ -83,6 +86,24 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
   for (const auto& e : fs::recursive_directory_iterator(folder))
     if (e.is_regular_file()) files[e.path().lexically_relative(folder).string()] = read_file(e.path());
   return files;
+}
+
+struct Outcome {
+  int code;
+  std::string out, error;
+};
+
+// The program's own entry with its streams read.
+Outcome command(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"boxprompt", "synth"});
+  std::vector<char*> argv;
+  for (std::string& a : arguments) argv.push_back(a.data());
+  std::ostringstream out, error;
+  auto *usual_out = std::cout.rdbuf(out.rdbuf()), *usual_error = std::cerr.rdbuf(error.rdbuf());
+  const int code = app::run(static_cast<int>(argv.size()), argv.data());
+  std::cout.rdbuf(usual_out);
+  std::cerr.rdbuf(usual_error);
+  return {code, out.str(), error.str()};
 }
 
 SampleOptions clean_options(std::size_t kind) {
@@ -355,4 +376,48 @@ TEST_CASE("a cut-out is read with its alpha; other files are refused with the re
   folder.write("a.jpg", encode_jpeg(full({9, 9, 3}, 7, DType::u8), 90));
   CHECK(mentions(error_of([&] { load_cutout(folder / "a.jpg"); }), "a PNG with alpha"));
   CHECK(mentions(error_of([&] { load_cutout(folder / "missing.png"); }), "no such file"));
+}
+
+TEST_CASE("the command makes a set, goes on with it, and refuses in one line what cannot be") {
+  const TempFolder folder;
+  const std::string out = (folder / "set").string(), photos = kSamples.string();
+  const auto made = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{photos, "-o", out, "--count", "3", "--size", "96", "128", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return command(arguments);
+  };
+  const Outcome first = made({"--kinds", "copy-move:2,removal"});
+  CHECK(first.code == 0);
+  const auto report = nlohmann::json::parse(first.out);
+  CHECK(report["made"] == 3);
+  CHECK(!report["kinds"].contains("splice"));
+  CHECK(nlohmann::json::parse(made({"--kinds", "copy-move:2,removal"}).out)["skipped"] == 3);
+  const Outcome other = made({"--kinds", "copy-move:2,removal", "--seed", "9"});
+  CHECK(other.code == 1);
+  CHECK(mentions(other.error, "was made with seed '0', now '9'"));
+
+  const auto refused = [&](const std::vector<std::string>& arguments, std::string_view why) {
+    const Outcome o = command(arguments);
+    CAPTURE(o.error);
+    CHECK(o.code != 0);
+    CHECK(std::count(o.error.begin(), o.error.end(), '\n') == 1);
+    CHECK(mentions(o.error, why));
+  };
+  const std::string fresh = (folder / "fresh").string();
+  fs::create_directories(folder / "empty");
+  fs::create_directories(folder / "opaque");
+  save_png(folder / "opaque/a.png", full({80, 80, 3}, 7, DType::u8));
+  folder.write("file", "text");
+  refused({"missing", "-o", fresh, "--count", "1"}, "missing: no such folder of photographs");
+  refused({(folder / "empty").string(), "-o", fresh, "--count", "1"}, "no images");
+  refused({photos, "-o", fresh, "--count", "1", "--cutouts", "gone"}, "gone: no such folder of cut-outs");
+  refused({photos, "-o", fresh, "--count", "1", "--cutouts", (folder / "opaque").string()},
+          "no transparency");
+  refused({photos, "-o", fresh, "--count", "1", "--kinds", "collage"}, "no kind 'collage'");
+  refused({photos, "-o", fresh, "--count", "1", "--kinds", "splice:x"}, "wanted KIND or KIND:WEIGHT");
+  refused({photos, "-o", fresh, "--count", "1", "--kinds", "splice:0"}, "nothing to make");
+  refused({photos, "-o", fresh, "--count", "1", "--size", "300", "200"}, "the smaller first");
+  refused({photos, "-o", fresh, "--count", "0"}, "--count");
+  refused({photos, "-o", (folder / "file").string(), "--count", "1"}, "cannot make the folder");
+  CHECK(!fs::exists(fresh));
 }
