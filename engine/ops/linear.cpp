@@ -14,7 +14,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, Act act, con
           shape);
 
   const bool track = tracks_grad({x, w, bias, residual});
-  if (track && (act != Act::none || residual)) {  // the tape needs what the fused kernel keeps to itself
+  if (track && act != Act::none) {  // the tape needs what the fused kernel keeps to itself
     const Tensor y = activate(linear(x, w, bias), act);
     return residual ? add(y, residual) : y;
   }
@@ -42,15 +42,17 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, Act act, con
                      .dtype = x.dtype()});
   trace("linear", y, y.numel() * in, {w, bias});
   if (track)
-    record(y, {x, w, bias},
-           [from = x.shape(), gb = bias.tracks_grad(), x = w.tracks_grad() ? x.detach() : Tensor{},
+    record(y, {x, w, bias, residual},
+           [from = x.shape(), gb = bias.tracks_grad(), gr = residual.tracks_grad(),
+            x = w.tracks_grad() ? x.detach() : Tensor{},
             w = x.tracks_grad() ? w.detach() : Tensor{}](const Tensor& dy) {
              const i64 n = dy.dim(-1);
              const Tensor d = dy.reshape({dy.rows(), n});
-             Gradients g(3);
+             Gradients g(4);
              if (w) g[0] = matmul(d, w).reshape(from);
              if (x) g[1] = matmul(d, x.reshape({d.dim(0), x.dim(-1)}), true);
              if (gb) g[2] = sum_to(d, {n});
+             if (gr) g[3] = dy;
              return g;
            });
   return y;
