@@ -10,9 +10,11 @@
 #include "apps/iml/evaluate.h"
 #include "apps/iml/evaluate_html.h"
 #include "apps/iml/image.h"
+#include "apps/iml/localizer.h"
 #include "kernels/threads.h"
 #include "tests/errors.h"
 #include "tests/temp_folder.h"
+#include "weights/load.h"
 
 using namespace bp;
 
@@ -55,9 +57,12 @@ struct World {
     std::string out, error;
   };
   Outcome run(const std::string& arguments) const {
+    return eval("--masks " + maps + " --against " + arguments);
+  }
+  Outcome eval(const std::string& arguments) const {
     const auto out = temp / "stdout", error = temp / "stderr";
-    const int status = std::system((std::string(BOXPROMPT_BINARY) + " eval --masks " + maps + " --against " +
-                                    arguments + " >" + out.string() + " 2>" + error.string())
+    const int status = std::system(("BOXPROMPT_WEIGHTS= " BOXPROMPT_BINARY " eval " + arguments + " >" +
+                                    out.string() + " 2>" + error.string())
                                        .c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(error)};
   }
@@ -250,4 +255,119 @@ TEST_CASE("the HTML report stands alone, holds all images and escapes what other
   CHECK(polylines == 2);
   CHECK(html.find("Best images") < html.find("<b>Tp/a.png"));
   CHECK(html.find("<b>Tp/a.png") < html.find("Worst images"));
+}
+
+TEST_CASE("the mean mask: what one map for all images scores that has seen the truth") {
+  const World w;
+  SetScores s = w.scores({.mean_mask = true});
+  REQUIRE(s.mean_mask);
+  CHECK(s.mean_mask->f1 > 0.75);  // both masks are the two upper rows of 8, blurred by the 64 x 64
+  CHECK(*s.mean_mask->auc > 0.99);
+  CHECK(!w.scores().mean_mask);
+  save(w.temp / "set/Gt/b_gt.png", band(6, 8));  // top and bottom: no map is right for both
+  s = w.scores({.mean_mask = true});
+  CHECK(close(s.mean_mask->f1, 2 * 0.5 / 1.5, 0.06));
+  CHECK(close(*s.mean_mask->auc, (4 + 0.5 * 2) / 6, 0.03));  // of 6 rows outside, 4 lower and 2 tie
+}
+
+namespace {
+
+// The world with photographs that a student can look at, and that student.
+struct StudentWorld : World {
+  std::string weights = (temp / "student.safetensors").string();
+  StudentWorld() {
+    for (const char* name : {"set/Tp/a.png", "set/Tp/b.png", "set/Au/c.png"}) {
+      Tensor image = empty({48, 60, 3}, DType::u8);
+      std::uint32_t seed = static_cast<std::uint32_t>(name[7]);
+      for (i64 i = 0; i < image.numel(); ++i) {
+        seed = seed * 1664525u + 1013904223u;
+        image.data<u8>()[i] = static_cast<u8>(100 + (seed >> 26) + static_cast<unsigned>(i % 60));
+      }
+      save(temp / name, image);
+    }
+    save(temp / "set/Gt/a.png", band(0, 12, 255, 0, 48, 60));
+    save(temp / "set/Gt/b_gt.png", band(20, 40, 255, 0, 48, 60));
+    student::Student net;
+    load(net.params(), ProceduralSource());
+    bp::save(net.params(), weights, DType::f32, student_metadata({.size = 64, .threshold = 0.25}));
+  }
+  nlohmann::json report(const std::string& arguments) const {
+    const Outcome o = eval("--against " + set + " --json " + arguments);
+    CAPTURE(o.error);
+    REQUIRE(o.code == 0);
+    return nlohmann::json::parse(o.out);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("eval with a student: its maps at its own size, at its own threshold") {
+  const StudentWorld w;
+  const Localizer student{fs::path(w.weights)};
+  const Dataset data = open_datasets(w.set)[0];
+  for (const std::string protocol : {"paper", "benco"}) {
+    const auto report = w.report("--weights " + w.weights + " --protocol " + protocol);
+    CHECK(report["threshold"] == 0.25);
+    const Tensor image = load_image(data.samples[0].image), truth = load_truth(data.samples[0]);
+    const PixelScores wanted = score_pixels(student.squeezed(std::span(&image, 1))[0], truth,
+                                            protocol == "paper" ? Protocol::paper : Protocol::benco, 0.25);
+    CHECK(report["sets"][0]["per_image"][0]["f1"] == wanted.f1);
+    CHECK(report["sets"][0]["per_image"][0]["auc"] == *wanted.auc);
+    CHECK(report["sets"][0]["baselines"]["mean_mask"]["f1"].get<double>() > 0);
+    CHECK(report["mean"]["mean_mask_f1"] == report["sets"][0]["baselines"]["mean_mask"]["f1"]);
+  }
+  const auto one = w.report("--weights " + w.weights + " --threads 1"),
+             two = w.report("--weights " + w.weights + " --threads 2");
+  CHECK(one == two);
+  CHECK(w.report("--weights " + w.weights + " --threshold 0.5")["threshold"] == 0.5);
+  CHECK(w.report("--weights " + w.weights + " --size 96")["sets"][0]["auc"] != one["sets"][0]["auc"]);
+  CHECK(w.report("--weights " + w.weights + " --tile 32")["sets"][0]["auc"] != one["sets"][0]["auc"]);
+}
+
+TEST_CASE("eval --robust --social: every level once, the same every time, curves in the report") {
+  const StudentWorld w;
+  const auto html = w.temp / "r.html";
+  const std::string arguments = "--weights " + w.weights + " --robust --social --html " + html.string();
+  const auto report = w.report(arguments);
+  const auto& perturbed = report["sets"][0]["perturbed"];
+  REQUIRE(perturbed.size() == 22);
+  CHECK(perturbed[0]["family"] == "blur");
+  CHECK(perturbed[21]["name"] == "whatsapp");
+  for (const auto& p : perturbed) CHECK(p["scored"] == 2);
+  CHECK(perturbed[5]["auc"] != report["sets"][0]["auc"]);
+  CHECK(perturbed[11]["auc"] != perturbed[6]["auc"]);
+  CHECK(w.report(arguments) == report);
+  const std::string page = read_file(html);
+  CHECK(mentions(page, "Gaussian blur"));
+  CHECK(mentions(page, "<td>wechat<td>"));
+  CHECK(mentions(page, "mean mask"));
+  CHECK(mentions(w.eval("--against " + w.set + " --weights " + w.weights + " --robust").out, "noise 23"));
+}
+
+TEST_CASE("eval refuses in one line what it cannot score") {
+  const StudentWorld w;
+  const auto refused = [&](const std::string& arguments, const char* why) {
+    const auto o = w.eval(arguments);
+    CAPTURE(o.error);
+    CHECK(o.code == 1);
+    CHECK(o.out.empty());
+    CHECK(mentions(o.error, why));
+    CHECK(mentions(o.error, "boxprompt: "));
+  };
+  const std::string student = " --weights " + w.weights;
+  refused("--against " + w.set + " --masks " + w.maps + " --robust", "need a student");
+  refused("--against " + w.set + " --weights " + (w.temp / "set/Tp/a.png").string(), "a.png");
+  refused("--against " + (w.temp / "set/Gt").string() + student, "masks without their images");
+  fs::create_directories(w.temp / "nothing/Tp");
+  fs::create_directories(w.temp / "nothing/Gt");
+  refused("--against " + (w.temp / "nothing").string() + student, "nothing");
+  save(w.temp / "set/Gt/a.png", band(0, 0, 0, 0, 48, 60));
+  save(w.temp / "set/Gt/b_gt.png", band(0, 0, 0, 0, 48, 60));
+  refused("--against " + w.set + student, "no mask of 3 images has a tampered pixel");
+  save(w.temp / "set/Gt/a.png", band(0, 9, 255, 0, 48, 60));
+  w.temp.write("set/Tp/b.png", "no image");
+  const auto o = w.eval("--against " + w.set + student + " --json");
+  CHECK(o.code == 1);
+  CHECK(nlohmann::json::parse(o.out)["sets"][0]["scored"] == 1);
+  CHECK(mentions(o.error, "not scored: set: Tp/b.png: "));
 }

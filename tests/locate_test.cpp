@@ -177,7 +177,7 @@ TEST_CASE("tiles: with and without a number, and their shapes") {
   CHECK(plain["images"][0]["score_max"] != tiled["images"][0]["score_max"]);
   const auto wrong = w.run(base + " -o " + (w / "t3") + " --tile " + World::sample());
   CHECK(wrong.code == 1);
-  CHECK(mentions(wrong.error, "IMAGES go before --tile"));
+  CHECK(mentions(wrong.error, "images go before --tile"));
   for (const auto& [height, width] : {std::pair<i64, i64>{1, 300}, {1, 1}, {301, 7}, {129, 127}})
     save_noise(w / text("odd/", height, "x", width, ".png"), height, width, 3);
   const auto odd = w.json((w / "odd") + w.with_weights() + " --tile -o " + (w / "t4"));

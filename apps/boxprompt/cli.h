@@ -1,6 +1,7 @@
 // The command line: one function per subcommand registers its options and what to do.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <string>
 
 namespace bp::app {
@@ -18,6 +19,9 @@ void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_synth(CLI::App& app);
 void add_devices(CLI::App& app);
+
+// Pixels of --tile, 0 where no number follows it; Error for anything else.
+std::int64_t window_side(const std::string& given);
 
 // Work that was interrupted on request: `what` says how to go on.
 class Interrupted : public std::runtime_error {

@@ -31,16 +31,6 @@ std::string shortest(double v) {
   return buffer;
 }
 
-i64 window_side(const std::string& given) {
-  if (given.empty()) return 0;
-  i64 side = 0;
-  const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), side);
-  require(
-      error == std::errc() && end == given.data() + given.size() && side >= kLeastInput && side <= 1'000'000,
-      "--tile ", given, ": wanted pixels, at least ", kLeastInput, "; IMAGES go before --tile");
-  return side;
-}
-
 std::vector<ImageFile> images_of(const Options& o) {
   std::vector<ImageFile> images;
   for (const std::string& source : o.images) {
@@ -118,6 +108,16 @@ void run_locate(Options& o) {
 }
 
 }  // namespace
+
+std::int64_t window_side(const std::string& given) {
+  if (given.empty()) return 0;
+  i64 side = 0;
+  const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), side);
+  require(
+      error == std::errc() && end == given.data() + given.size() && side >= kLeastInput && side <= 1'000'000,
+      "--tile ", given, ": wanted pixels, at least ", kLeastInput, "; images go before --tile");
+  return side;
+}
 
 void add_locate(CLI::App& app) {
   const auto o = std::make_shared<Options>();

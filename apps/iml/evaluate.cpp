@@ -7,6 +7,7 @@
 #include "apps/iml/image.h"
 #include "apps/iml/masks.h"
 #include "engine/error.h"
+#include "engine/ops.h"
 #include "kernels/threads.h"
 
 namespace bp {
@@ -140,6 +141,56 @@ void add_reasons(SetScores& s, double threshold) {
     say("all maps have another size than their masks (scored as the protocol says)");
 }
 
+// From the outcomes that scored pixels of manipulated images; their masks are read once more, twice.
+std::optional<MeanMask> score_mean_mask(const std::vector<Outcome>& outcomes, const EvalOptions& options,
+                                        const std::function<bool()>& stop) {
+  constexpr i64 kSide = 64;
+  std::vector<const ScoredImage*> images;
+  for (const Outcome& o : outcomes)
+    if (o.done && o.image.pixels && o.image.manipulated) images.push_back(&o.image);
+  if (images.empty()) return std::nullopt;
+  std::vector<Tensor> small(images.size());
+  const auto each = [&](const auto& f) {
+    parallel_for(static_cast<i64>(images.size()), 1, [&](i64 begin, i64 end) {
+      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+        if (!stop || !stop()) f(i);
+    });
+  };
+  each([&](std::size_t i) {
+    const Tensor mask = load_truth(images[i]->sample);
+    small[i] = resize_pil(mask.reshape({mask.dim(0), mask.dim(1), 1}), kSide, kSide);
+  });
+  Tensor mean = zeros({1, kSide, kSide, 1});
+  float highest = 0;
+  for (i64 p = 0; p < mean.numel(); ++p) {
+    i64 sum = 0;
+    for (const Tensor& s : small) sum += s ? s.data<u8>()[p] : 0;
+    mean.data<float>()[p] = static_cast<float>(sum);
+    highest = std::max(highest, mean.data<float>()[p]);
+  }
+  if (highest > 0) mean = affine(mean, 1 / highest, 0);
+
+  std::vector<PixelScores> scores(images.size());
+  each([&](std::size_t i) {
+    const ScoredImage& image = *images[i];
+    Tensor map = resize_bilinear(mean, image.height, image.width).reshape({image.height, image.width});
+    for (i64 p = 0; p < map.numel(); ++p) map.data<float>()[p] = std::min(1.0f, map.data<float>()[p]);
+    scores[i] = score_pixels(map, load_truth(image.sample), options.protocol, options.threshold);
+  });
+  if (stop && stop()) return std::nullopt;
+  MeanMask result;
+  ThresholdCurve curve(options.protocol);
+  double auc = 0;
+  std::size_t with_auc = 0;
+  for (const PixelScores& s : scores) {
+    curve.add(s.histogram);
+    if (s.auc) auc += *s.auc, ++with_auc;
+  }
+  result.f1 = curve.best().f1, result.threshold = curve.best().threshold;
+  if (with_auc > 0) result.auc = auc / static_cast<double>(with_auc);
+  return result;
+}
+
 }  // namespace
 
 SetScores evaluate(const Dataset& set, const std::function<Tensor(std::size_t)>& map_of,
@@ -168,6 +219,7 @@ SetScores evaluate(const Dataset& set, const std::function<Tensor(std::size_t)>&
   add_pixel_means(s, outcomes, options.protocol);
   add_image_level(s, options.threshold);
   add_reasons(s, options.threshold);
+  if (options.mean_mask) s.mean_mask = score_mean_mask(outcomes, options, stop);
   return s;
 }
 

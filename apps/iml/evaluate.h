@@ -18,6 +18,14 @@ struct EvalOptions {
       false;         // stretch each map to [0,1] first; image-level scores stay those of the map as it is
   i64 top_k = 1;     // an image's score is the mean of its k largest probabilities
   bool all = false;  // score the pixels of authentic images, too, against an empty mask
+  bool mean_mask = false;  // also what the mean of the set's true masks would score
+};
+
+// The baseline of somebody who has seen all true masks but none of the images: the mean of the set's masks at
+// 64 x 64, the same for every image, at the threshold that is best for it.
+struct MeanMask {
+  double f1 = 0, threshold = 0;  // of the mean divided by its highest value
+  std::optional<double> auc;
 };
 
 // One image that was scored. An image whose mask is all black counts as authentic.
@@ -35,6 +43,15 @@ struct ScoredImage {
   int highest = 0;  // value of the map, 0 to 255
 };
 
+// The same set after something happened to its images (perturb.h).
+struct PerturbedScores {
+  std::string family, name;
+  double level = 0;
+  double f1 = 0, iou = 0, best_f1 = 0;  // best_f1 at the best threshold for these images
+  std::optional<double> auc;
+  std::size_t scored = 0;
+};
+
 struct SetScores {
   std::string name, layout;
   std::vector<ScoredImage> images;   // in the data set's order
@@ -44,11 +61,13 @@ struct SetScores {
   std::size_t scored = 0;
   double f1 = 0, iou = 0, ones_f1 = 0, ones_iou = 0;
   std::optional<double> auc;
+  std::optional<MeanMask> mean_mask;            // where it was asked for and something was scored
   ThresholdCurve::Best best;                    // the shared threshold of the highest mean F1
   std::array<double, 255> f1_at{};              // mean F1 at threshold k/255
   std::array<double, kRocPoints> roc{};         // mean over images; zeros where no mask has both classes
   std::optional<ImageLevel> image_level;        // where manipulated and authentic images were scored
   double ones_accuracy = 0, ones_image_f1 = 0;  // image level of "everything is manipulated"
+  std::vector<PerturbedScores> perturbed;       // filled by who perturbs
 };
 
 // Scores every sample with the map that map_of(index of the sample) gives, u8 or f32 [H,W]; its Errors fail

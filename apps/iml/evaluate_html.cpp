@@ -97,8 +97,9 @@ std::string pictures(const ScoredImage& i, const Tensor& map, const EvalOptions&
   return html + picture(overlay(image, inside), "prediction") + picture(grey, "map");
 }
 
-std::string score_row(const char* kind, const std::string& name, const std::string& images, double f1,
-                      double iou, const std::optional<double>& auc, double best, const std::string& at) {
+std::string score_row(const char* kind, const std::string& name, const std::string& images,
+                      const std::optional<double>& f1, const std::optional<double>& iou,
+                      const std::optional<double>& auc, double best, const std::string& at) {
   return text("<tr", kind, "><td>", name, "<td>", images, "<td>", number(f1), "<td>", number(iou), "<td>",
               number(auc), "<td>", number(best), "<td>", at, "\n");
 }
@@ -111,6 +112,9 @@ std::string summary(const std::vector<SetScores>& sets) {
     html += score_row("", escaped(s.name), std::to_string(s.scored), s.f1, s.iou, s.auc, s.best.f1,
                       number(s.best.threshold, 3));
     html += score_row(" class=chance", "&emsp;all ones", "", s.ones_f1, s.ones_iou, 0.5, s.ones_f1, "");
+    if (s.mean_mask)
+      html += score_row(" class=chance", "&emsp;mean mask", "", {}, {}, s.mean_mask->auc, s.mean_mask->f1,
+                        number(s.mean_mask->threshold, 3));
     f1 += s.f1, iou += s.iou, best += s.best.f1, auc += s.auc.value_or(0);
     all_auc = all_auc && s.auc;
   }
@@ -119,7 +123,8 @@ std::string summary(const std::vector<SetScores>& sets) {
     html += score_row(" class=mean", "mean of the sets", "", f1 / n, iou / n,
                       all_auc ? std::optional(auc / n) : std::nullopt, best / n, "");
   html +=
-      "</table>\n<p><small>A constant map has AUC 0.5; a map without tampered pixels has F1 0.</small></p>\n";
+      "</table>\n<p><small>A constant map has AUC 0.5; a map without tampered pixels has F1 0. The mean "
+      "mask is the same for all images and has seen the true masks.</small></p>\n";
   if (std::none_of(sets.begin(), sets.end(), [](const SetScores& s) { return s.image_level.has_value(); }))
     return html;
   html += "<table><tr><th>Whole images<th>images<th>accuracy<th>F1<th>AUC\n";
@@ -244,7 +249,8 @@ std::string evaluation_html(const std::vector<SetScores>& sets, const EvalOption
       for (const auto& line : s.failed) html += escaped(line) + "\n";
       html += "</details>\n";
     }
-    if (s.scored > 0) html += curves(s, options.threshold) + cases(s, n, options, map_of);
+    if (s.scored > 0)
+      html += curves(s, options.threshold) + robustness_html(s) + cases(s, n, options, map_of);
     html += table_of_images(s);
   }
   return html + "</html>\n";

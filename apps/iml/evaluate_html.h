@@ -14,4 +14,7 @@ namespace bp {
 std::string evaluation_html(const std::vector<SetScores>& sets, const EvalOptions& options,
                             const std::function<Tensor(std::size_t set, std::size_t image)>& map_of);
 
+// Curves and a table of one set's perturbed scores; empty where there are none.
+std::string robustness_html(const SetScores& scores);
+
 }  // namespace bp
