@@ -4,6 +4,7 @@
 
 #include "apps/boxprompt/cli.h"
 #include "apps/iml/architectures.h"
+#include "apps/iml/student_file.h"
 #include "tests/weights_common.h"
 #include "weights/load.h"
 #include "weights/safetensors.h"
@@ -32,6 +33,21 @@ Outcome run(std::vector<std::string> arguments) {
 const std::string kNoError = "no error";
 
 }  // namespace
+
+TEST_CASE("a student that is converted still says its input size and threshold") {
+  const Folder folder;
+  const std::string made = folder / "made", half = folder / "half";
+  student::Student net;
+  student::initialise(net.params(), 1);
+  auto metadata = student_metadata({.size = 320, .threshold = 0.25});
+  metadata["step"] = "12";
+  save(net.params(), made, DType::f32, metadata);
+  CHECK(run({"weights", "convert", made, half, "--dtype", "bf16"}).error == kNoError);
+  const StudentConfig config = load_student(half).config;
+  CHECK(config.size == 320);
+  CHECK(config.threshold == 0.25);
+  CHECK(open_archive(half).metadata().at("step") == "12");
+}
 
 TEST_CASE("weights make, inspect and convert a trunk") {
   const Folder folder;

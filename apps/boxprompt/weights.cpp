@@ -138,7 +138,7 @@ void write(const Architecture& architecture, const Source& source, const std::st
 void convert(const std::string& in, const std::string& out, const std::string& dtype) {
   const ArchiveSource source(open_archive(in));
   const Architecture architecture = recognise(source);
-  write(architecture, source, out, dtype, {});
+  write(architecture, source, out, dtype, source.archive().metadata());
   for (const std::string& name : source.left_over(published_params(architecture)))
     std::cout << "not written, no part of " << architecture.name() << ": " << printable(name) << '\n';
 }
