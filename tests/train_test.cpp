@@ -233,7 +233,15 @@ TEST_CASE("what cannot be trained is refused in one line") {
     o.resume = true;
     o.lr = 5e-4;
     CHECK(mentions(error_of([&] { run(folder.path, o); }), "was made with lr"));
-    o.lr = 1e-3;
+    o.resume = false, o.force = true;
+    const std::string kept = read_file(folder / "run/best.safetensors");
+    TrainOptions wrong = o;
+    wrong.size = 100;
+    CHECK(mentions(error_of([&] { run(folder.path, wrong); }), "multiple of 32"));
+    CHECK(read_file(folder / "run/best.safetensors") == kept);
+    run(folder.path, o);
+    CHECK(read_file(folder / "run/best.safetensors") != kept);
+    o.resume = true, o.force = false;
     const std::string state = read_file(folder / "run/last.safetensors");
     folder.write("run/last.safetensors", state.substr(0, state.size() / 2));
     CHECK(mentions(error_of([&] { run(folder.path, o); }), "last.safetensors"));

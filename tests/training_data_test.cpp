@@ -126,7 +126,10 @@ TEST_CASE("samples are made as the network will see them, soft masks as they are
       student_input(load_image(set.data.samples[static_cast<std::size_t>(order.at(0).index)].image), 32);
   CHECK(image == expected.values());
   CHECK_FALSE(data.saw_manipulation());
-  set.soft = false;
+  set.soft = false;  // 51 of 255 is below a half, so no pixel is manipulated
+  TrainingData hard({set}, {}, 1, false, 32);
+  hard.make(0, image.data(), target.data());
+  CHECK(target == std::vector<float>(32 * 32, 0.0f));
   CHECK(mentions(error_of([&] { pair_folders(folder / "Tp", folder / "Tp", true); }), "has a mask in"));
 }
 

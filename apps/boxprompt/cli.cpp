@@ -1,9 +1,11 @@
 #include "apps/boxprompt/cli.h"
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <new>
 
+#include "apps/iml/files.h"
 #include "engine/error.h"
 #include "kernels/threads.h"
 
@@ -18,6 +20,13 @@ std::string named(const CLI::App& app) {
 }
 
 }  // namespace
+
+void list_lines(const std::vector<std::string>& lines, const char* prefix) {
+  constexpr std::size_t kShown = 20;
+  for (std::size_t i = 0; i < std::min(kShown, lines.size()); ++i)
+    std::cerr << prefix << one_line(lines[i]) << '\n';
+  if (lines.size() > kShown) std::cerr << prefix << "and " << lines.size() - kShown << " more\n";
+}
 
 int run(int argc, char** argv) {
   CLI::App app{

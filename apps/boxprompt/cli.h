@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace bp::app {
 
@@ -22,6 +23,9 @@ void add_devices(CLI::App& app);
 
 // Pixels of --tile, 0 where no number follows it; Error for anything else.
 std::int64_t window_side(const std::string& given);
+
+// Lines to stderr behind a prefix, of many only a screenful.
+void list_lines(const std::vector<std::string>& lines, const char* prefix);
 
 // Work that was interrupted on request: `what` says how to go on.
 class Interrupted : public std::runtime_error {

@@ -21,14 +21,6 @@ struct Scored {
   std::vector<std::string> missing;
 };
 
-// At most a screenful of lines of one kind.
-void list(const std::vector<std::string>& lines, const char* prefix) {
-  constexpr std::size_t kShown = 20;
-  for (std::size_t i = 0; i < std::min(kShown, lines.size()); ++i)
-    std::cerr << prefix << one_line(lines[i]) << '\n';
-  if (lines.size() > kShown) std::cerr << prefix << "and " << lines.size() - kShown << " more\n";
-}
-
 // Several sets may have a folder of maps each, named as they are.
 fs::path maps_of(const Dataset& set, const EvalRequest& o) {
   const fs::path own = fs::path(o.maps) / set.name;
@@ -162,10 +154,10 @@ void run_eval(EvalRequest o) {
   catch_interrupts();
   const EvalResult r = score_sets(o);
   if (interrupted()) throw Interrupted("eval: interrupted");
-  list(r.notes, "note: ");
+  list_lines(r.notes, "note: ");
   for (const SetScores& s : r.sets) {
-    list(s.reasons, ("likely cause: " + s.name + ": ").c_str());
-    list(s.failed, ("not scored: " + s.name + ": ").c_str());
+    list_lines(s.reasons, ("likely cause: " + s.name + ": ").c_str());
+    list_lines(s.failed, ("not scored: " + s.name + ": ").c_str());
     require(!s.images.empty(), "eval: no image of ", s.name, " could be scored");
     require(s.scored > 0, "eval: ", s.name, ": no mask of ", s.images.size(),
             " images has a tampered pixel, so there is nothing to find; --all scores authentic images");

@@ -9,6 +9,7 @@
 #include "apps/iml/architectures.h"
 #include "apps/iml/locate.h"
 #include "apps/iml/progress.h"
+#include "apps/iml/run_folder.h"
 
 namespace bp::app {
 namespace {
@@ -24,12 +25,6 @@ struct Options {
   LocateOptions locate;
   bool recursive = false, tiled = false, mask = false, soft = false, heat = false, json = false;
 };
-
-std::string shortest(double v) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.9g", v);
-  return buffer;
-}
 
 std::vector<ImageFile> images_of(const Options& o) {
   std::vector<ImageFile> images;
@@ -101,9 +96,7 @@ void run_locate(Options& o) {
   if (report.interrupted) throw Interrupted("locate: interrupted; run the same command again to go on");
   if (report.failed.empty()) return;
   std::cerr << "failed:\n";
-  for (std::size_t i = 0; i < std::min<std::size_t>(20, report.failed.size()); ++i)
-    std::cerr << "  " << one_line(report.failed[i]) << '\n';
-  if (report.failed.size() > 20) std::cerr << "  and " << report.failed.size() - 20 << " more\n";
+  list_lines(report.failed, "  ");
   fail("locate: ", report.failed.size(), " of ", images.size(), " images failed, see above");
 }
 

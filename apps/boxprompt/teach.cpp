@@ -7,6 +7,7 @@
 #include "apps/boxprompt/cli.h"
 #include "apps/iml/image.h"
 #include "apps/iml/progress.h"
+#include "apps/iml/run_folder.h"
 #include "apps/iml/teach.h"
 
 namespace bp::app {
@@ -28,12 +29,6 @@ struct Plan {
   std::vector<std::string> problems;  // what could not be matched
   std::vector<std::string> notes;     // worth a line, no failure
 };
-
-std::string shortest(double v) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.9g", v);
-  return buffer;
-}
 
 // Identifies an annotation by its coordinates.
 std::string annotation_of(const BoxSet& set, const ImageBoxes& entry) {
@@ -88,13 +83,6 @@ Plan plan_from_masks(const Options& o, std::span<const ImageFile> images) {
   return plan;
 }
 
-// At most a screenful of lines of one kind.
-void list(const std::vector<std::string>& lines, const char* prefix) {
-  constexpr std::size_t kShown = 20;
-  for (std::size_t i = 0; i < std::min(kShown, lines.size()); ++i) std::cerr << prefix << lines[i] << '\n';
-  if (lines.size() > kShown) std::cerr << prefix << "and " << lines.size() - kShown << " more\n";
-}
-
 Json to_json(const TeachReport& r, const Plan& plan, const Score* s) {
   std::vector<std::string> failed = r.failed;
   failed.insert(failed.end(), plan.problems.begin(), plan.problems.end());
@@ -127,8 +115,8 @@ void run_teach(const Options& o) {
   require(o.boxes.empty() != o.masks.empty(), "teach: give either --boxes or --boxes-from-masks");
   const auto images = list_images(o.images, o.recursive);
   const Plan plan = o.boxes.empty() ? plan_from_masks(o, images) : plan_from_boxes(o, images);
-  list(plan.notes, "note: ");
-  list(plan.problems, "problem: ");
+  list_lines(plan.notes, "note: ");
+  list_lines(plan.problems, "problem: ");
   require(!plan.tasks.empty(), "teach: none of the ", images.size(), " images in ", o.images,
           " has boxes in ", o.boxes.empty() ? o.masks : o.boxes);
 
@@ -155,7 +143,7 @@ void run_teach(const Options& o) {
   Score scored;
   if (!o.truth.empty() && !report.interrupted) {
     scored = score(plan.tasks, o.out, o.truth);
-    list(scored.not_scored, "not scored: ");
+    list_lines(scored.not_scored, "not scored: ");
   }
   const Score* s = o.truth.empty() || report.interrupted ? nullptr : &scored;
   if (o.json)
@@ -167,8 +155,8 @@ void run_teach(const Options& o) {
   const auto failures = report.failed.size() + plan.problems.size();
   if (failures == 0) return;
   std::cerr << "failed:\n";
-  list(report.failed, "  ");
-  list(plan.problems, "  ");
+  list_lines(report.failed, "  ");
+  list_lines(plan.problems, "  ");
   fail("teach: ", failures, " of ", images.size() + plan.problems.size(), " images failed, see above");
 }
 

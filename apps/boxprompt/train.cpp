@@ -15,19 +15,11 @@ using Json = nlohmann::ordered_json;
 struct Options {
   std::vector<std::string> data, pairs, validation;
   std::string out, weights, trunk, augment = "published";
-  bool soft = false, manipulated_only = false, no_gate = false, no_memory = false, force = false,
-       json = false;
+  bool soft = false, manipulated_only = false, no_gate = false, no_memory = false, json = false;
   double hold_out = 0;
   Augmentation changes;  // what the options say beyond the preset
   TrainOptions train;
 };
-
-void list(const std::vector<std::string>& lines, const char* prefix) {
-  constexpr std::size_t kShown = 20;
-  for (std::size_t i = 0; i < std::min(kShown, lines.size()); ++i)
-    std::cerr << prefix << one_line(lines[i]) << '\n';
-  if (lines.size() > kShown) std::cerr << prefix << "and " << lines.size() - kShown << " more\n";
-}
 
 std::vector<TrainingSet> training_sets(const Options& o) {
   std::vector<TrainingSet> sets;
@@ -39,7 +31,7 @@ std::vector<TrainingSet> training_sets(const Options& o) {
   for (TrainingSet& set : sets) {
     if (o.manipulated_only) std::erase_if(set.data.samples, [](const Sample& s) { return s.authentic(); });
     require(!set.data.samples.empty(), "train: ", set.data.name, " has no manipulated image");
-    list(set.data.unpaired, "note: ");
+    list_lines(set.data.unpaired, "note: ");
   }
   return sets;
 }
@@ -94,14 +86,9 @@ void run_train(Options o) {
     for (Dataset& set : open_datasets(path)) validation.push_back(std::move(set));
   if (o.hold_out > 0)
     for (Dataset& set : held_out(sets, o.hold_out)) validation.push_back(std::move(set));
-  if (o.force) {
-    std::error_code ignored;
-    for (const char* name : {"last.safetensors", "best.safetensors", "train.jsonl", "curve.png"})
-      fs::remove(fs::path(o.out) / name, ignored);
-  }
   catch_interrupts();
   const TrainReport r = train(std::move(sets), validation, o.train, interrupted);
-  list(r.skipped, "skipped: ");
+  list_lines(r.skipped, "skipped: ");
   if (o.json) {
     std::cout << to_json(r).dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
   } else if (!r.interrupted) {
@@ -196,7 +183,7 @@ void add_train(CLI::App& app) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   auto* resume = command->add_flag("--resume", t.resume, "Go on with the run in OUT");
-  command->add_flag("--force", o->force, "Begin anew, whatever OUT holds")->excludes(resume);
+  command->add_flag("--force", t.force, "Begin anew, whatever OUT holds")->excludes(resume);
   command->add_flag("--json", o->json, "Print one JSON object");
   command->footer(
       "The same options and data give the same weights, bit for bit, however often the run was interrupted "

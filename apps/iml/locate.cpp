@@ -22,22 +22,10 @@ using Json = nlohmann::ordered_json;
 constexpr double kTopShare = 0.01;      // of the pixels: those that "score_top" is the mean of
 constexpr double kLeastShare = 0.0005;  // of the pixels: smaller regions are counted, not listed
 
-fs::path picture(const fs::path& out, const char* kind, const ImageFile& image) {
-  fs::path name(image.key);
-  return out / kind / name.replace_extension(".png");
-}
-
-void save_in_folder(const fs::path& path, const Tensor& image) {
-  std::error_code error;
-  fs::create_directories(path.parent_path(), error);
-  require(!error, path.parent_path().string(), ": cannot make the folder: ", error.message());
-  save_png(path, image);
-}
-
 void require_distinct_outputs(const std::vector<ImageFile>& images) {
   std::map<std::string, std::string> owner;
   for (const ImageFile& image : images) {
-    const auto [it, is_new] = owner.emplace(picture("", "", image).string(), image.path.string());
+    const auto [it, is_new] = owner.emplace(picture_path("", "", image).string(), image.path.string());
     require(is_new, "locate: ", it->second, " and ", image.path.string(), " would write the same mask, ",
             it->first);
   }
@@ -102,9 +90,9 @@ void finish(Work& work, const LocateOptions& o) {
     mask.data<u8>()[i] = static_cast<double>(p[i]) > o.threshold ? 255 : 0;
     soft.data<u8>()[i] = static_cast<u8>(std::lround(255 * p[i]));
   }
-  if (o.heat) save_in_folder(picture(o.out, "heat", *work.file), heat_overlay(work.image, soft, mask));
-  if (o.soft) save_in_folder(picture(o.out, "soft", *work.file), soft);
-  if (o.mask) save_in_folder(picture(o.out, "masks", *work.file), mask);
+  if (o.heat) save_in_folder(picture_path(o.out, "heat", *work.file), heat_overlay(work.image, soft, mask));
+  if (o.soft) save_in_folder(picture_path(o.out, "soft", *work.file), soft);
+  if (o.mask) save_in_folder(picture_path(o.out, "masks", *work.file), mask);
 
   const auto top = std::max<i64>(1, std::llround(kTopShare * static_cast<double>(pixels)));
   const double score = image_score(work.map, 1);
@@ -176,9 +164,9 @@ LocateReport locate(const std::vector<ImageFile>& images, const Localizer& local
   const auto is_done = [&](const ImageFile& image) {
     const auto it = before.find(image.key);
     return it != before.end() && it->second["bytes"].get<std::uintmax_t>() == bytes_of(image.path) &&
-           (!options.mask || fs::exists(picture(options.out, "masks", image))) &&
-           (!options.soft || fs::exists(picture(options.out, "soft", image))) &&
-           (!options.heat || fs::exists(picture(options.out, "heat", image)));
+           (!options.mask || fs::exists(picture_path(options.out, "masks", image))) &&
+           (!options.soft || fs::exists(picture_path(options.out, "soft", image))) &&
+           (!options.heat || fs::exists(picture_path(options.out, "heat", image)));
   };
 
   LocateReport report;

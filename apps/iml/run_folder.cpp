@@ -4,14 +4,35 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "apps/iml/image.h"
 #include "engine/error.h"
 
 namespace bp {
 
-void claim_folder(const fs::path& folder, const std::map<std::string, std::string>& settings, bool anew) {
+void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   require(!error, folder.string(), ": cannot make the folder: ", error.message());
+}
+
+fs::path picture_path(const fs::path& out, const char* kind, const ImageFile& image) {
+  fs::path name(image.key);
+  return out / kind / name.replace_extension(".png");
+}
+
+void save_in_folder(const fs::path& path, const Tensor& image) {
+  make_folder(path.parent_path());
+  save_png(path, image);
+}
+
+std::string shortest(double v, int digits) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, "%.*g", digits, v);
+  return buffer;
+}
+
+void claim_folder(const fs::path& folder, const std::map<std::string, std::string>& settings, bool anew) {
+  make_folder(folder);
   const fs::path file = folder / "settings.json";
   if (!anew && fs::exists(file)) {
     const auto found = nlohmann::ordered_json::parse(read_file(file), nullptr, false);

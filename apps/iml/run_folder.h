@@ -5,8 +5,20 @@
 #include <string>
 
 #include "apps/iml/files.h"
+#include "engine/tensor.h"
 
 namespace bp {
+
+// With all above it. Throws Error.
+void make_folder(const fs::path& folder);
+
+// Where an image's picture of a kind goes: OUT/<kind>/<key without extension>.png; and writing it there (u8
+// [H,W] or [H,W,3]).
+fs::path picture_path(const fs::path& out, const char* kind, const ImageFile& image);
+void save_in_folder(const fs::path& path, const Tensor& image);
+
+// A number of an option, as settings keep it: 9 significant digits unless told, no zeros behind.
+std::string shortest(double v, int digits = 9);
 
 // Makes the folder and keeps `settings` in its settings.json. Where an earlier run left its own there, they
 // must be these, or its results would be mixed with others: Error naming the first that differs. `anew`

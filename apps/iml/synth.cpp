@@ -23,12 +23,6 @@ std::string stem_of(i64 index) {
   return name;
 }
 
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  require(!error, folder.string(), ": cannot make the folder: ", error.message());
-}
-
 // What is known of the images that are done, by index. While a run lasts, records are appended to a journal;
 // at its end all of them are in synth.json, in order.
 class Records {

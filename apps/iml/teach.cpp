@@ -15,23 +15,10 @@
 namespace bp {
 namespace {
 
-// Where an image's pictures go: OUT/<kind>/<key without extension>.png.
-fs::path picture(const fs::path& out, const char* kind, const ImageFile& image) {
-  fs::path name(image.key);
-  return out / kind / name.replace_extension(".png");
-}
-
-void save_in_folder(const fs::path& path, const Tensor& image) {
-  std::error_code error;
-  fs::create_directories(path.parent_path(), error);
-  require(!error, path.parent_path().string(), ": cannot make the folder: ", error.message());
-  save_png(path, image);
-}
-
 void require_distinct_outputs(const std::vector<Task>& tasks) {
   std::map<std::string, std::string> owner;
   for (const Task& t : tasks) {
-    const auto [it, is_new] = owner.emplace(picture("", "", t.image).string(), t.image.key);
+    const auto [it, is_new] = owner.emplace(picture_path("", "", t.image).string(), t.image.key);
     require(is_new, "teach: ", it->second, " and ", t.image.key, " would write the same mask, ", it->first);
   }
 }
@@ -117,9 +104,9 @@ TeachReport teach(const std::vector<Task>& tasks, Teacher& teacher, const TeachO
   const auto is_done = [&](const Task& t) {
     const auto it = before.find(t.image.key);
     return it != before.end() && it->second[0].annotation == t.annotation &&
-           fs::exists(picture(options.out, "masks", t.image)) &&
-           (!options.soft || fs::exists(picture(options.out, "soft", t.image))) &&
-           (!options.preview || fs::exists(picture(options.out, "preview", t.image)));
+           fs::exists(picture_path(options.out, "masks", t.image)) &&
+           (!options.soft || fs::exists(picture_path(options.out, "soft", t.image))) &&
+           (!options.preview || fs::exists(picture_path(options.out, "preview", t.image)));
   };
 
   TeachReport report;
@@ -137,9 +124,10 @@ TeachReport teach(const std::vector<Task>& tasks, Teacher& teacher, const TeachO
     try {
       const Tensor image = load_image(task.image.path);
       const Pictures p = ask(task, image, teacher, progress);
-      if (options.soft) save_in_folder(picture(options.out, "soft", task.image), p.soft);
-      if (options.preview) save_in_folder(picture(options.out, "preview", task.image), preview(image, p));
-      save_in_folder(picture(options.out, "masks", task.image), p.mask);
+      if (options.soft) save_in_folder(picture_path(options.out, "soft", task.image), p.soft);
+      if (options.preview)
+        save_in_folder(picture_path(options.out, "preview", task.image), preview(image, p));
+      save_in_folder(picture_path(options.out, "masks", task.image), p.mask);
       std::string lines;
       for (const Record& r : p.records) lines += to_line(r);
       records.append(lines);
@@ -173,7 +161,7 @@ Score score(const std::vector<Task>& tasks, const fs::path& out, const fs::path&
       continue;
     }
     try {
-      const Tensor wanted = load_mask(pairs.masks[i]), got = load_mask(picture(out, "masks", images[i]));
+      const Tensor wanted = load_mask(pairs.masks[i]), got = load_mask(picture_path(out, "masks", images[i]));
       require(wanted.shape() == got.shape(), pairs.masks[i].string(), ": ", wanted.dim(1), "x", wanted.dim(0),
               ", but the image is ", got.dim(1), "x", got.dim(0));
       Tensor boxes = zeros(got.shape(), DType::u8);

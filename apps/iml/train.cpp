@@ -8,6 +8,7 @@
 #include "apps/iml/image.h"
 #include "apps/iml/loader.h"
 #include "apps/iml/progress.h"
+#include "apps/iml/run_folder.h"
 #include "apps/iml/train_log.h"
 #include "apps/iml/train_state.h"
 #include "engine/ops.h"
@@ -22,12 +23,6 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-std::string number(double v, int digits = 9) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.*g", digits, v);
-  return buffer;
-}
-
 // All that the result depends on.
 std::map<std::string, std::string> settings_of(const TrainOptions& o, const std::vector<TrainingSet>& sets,
                                                const std::vector<Dataset>& validation) {
@@ -35,13 +30,13 @@ std::map<std::string, std::string> settings_of(const TrainOptions& o, const std:
       {"size", std::to_string(o.size)},
       {"batch", text(o.batch, " x ", o.accumulate)},
       {"epochs", text(o.epochs, " of ", o.per_epoch)},
-      {"lr", text(number(o.lr), " to ", number(o.lr_floor), ", warm-up ", number(o.warmup_epochs))},
-      {"adamw", text("betas ", number(o.adamw.beta1), " ", number(o.adamw.beta2), ", decay ",
-                     number(o.adamw.weight_decay), ", clip ", number(o.adamw.clip), ", average ",
-                     number(o.adamw.average))},
-      {"dice", number(o.dice)},
+      {"lr", text(shortest(o.lr), " to ", shortest(o.lr_floor), ", warm-up ", shortest(o.warmup_epochs))},
+      {"adamw", text("betas ", shortest(o.adamw.beta1), " ", shortest(o.adamw.beta2), ", decay ",
+                     shortest(o.adamw.weight_decay), ", clip ", shortest(o.adamw.clip), ", average ",
+                     shortest(o.adamw.average))},
+      {"dice", shortest(o.dice)},
       {"parts", text(o.parts.gate ? "gate" : "no gate", ", ", o.parts.memory ? "memory" : "no memory")},
-      {"trunk", text(o.freeze_trunk ? "frozen" : "trained", ", layer decay ", number(o.layer_decay))},
+      {"trunk", text(o.freeze_trunk ? "frozen" : "trained", ", layer decay ", shortest(o.layer_decay))},
       {"start", text(o.weights.string(), " ", o.trunk.string())},
       {"seed", std::to_string(o.seed)},
       {"balanced", o.balanced ? "yes" : "no"},
@@ -52,7 +47,7 @@ std::map<std::string, std::string> settings_of(const TrainOptions& o, const std:
   for (double v :
        {a.scale, a.copy_move, a.inpaint, a.flip, a.rotate, a.brightness, a.contrast, a.jpeg,
         static_cast<double>(a.jpeg_low), static_cast<double>(a.jpeg_high), a.blur, a.crop, a.crop_least})
-    augmentation += (augmentation.empty() ? "" : " ") + number(v);
+    augmentation += (augmentation.empty() ? "" : " ") + shortest(v);
   s["augmentation"] = augmentation;
   for (const TrainingSet& set : sets)
     s["data"] += text(set.data.name, " ", set.data.samples.size(), set.soft ? " soft; " : "; ");
@@ -152,8 +147,9 @@ class Run {
         if (const auto v = validate()) {
           records.append(to_line(*v));
           log_.validations.push_back(*v);
-          bar.say(text("step ", v->step, ": loss ", number(record.loss, 3), ", validation F1 ",
-                       number(v->f1, 3), ", best ", number(v->best_f1, 3), " at ", number(v->threshold, 3)));
+          bar.say(text("step ", v->step, ": loss ", shortest(record.loss, 3), ", validation F1 ",
+                       shortest(v->f1, 3), ", best ", shortest(v->best_f1, 3), " at ",
+                       shortest(v->threshold, 3)));
         }
         save_png(o_.out / "curve.png", draw_curves(log_, total_));
       }
@@ -260,7 +256,7 @@ class Run {
     const Tensor before = bias;
     const NoGrad no_grad;
     bias = affine(bias.detach(), 1, static_cast<float>(-std::log(t / (1 - t))));
-    save_best({{"validation_f1", number(v.best_f1)}, {"calibrated_from", number(v.threshold)}});
+    save_best({{"validation_f1", shortest(v.best_f1)}, {"calibrated_from", shortest(v.threshold)}});
     bias = before;
   }
 
@@ -313,11 +309,16 @@ TrainReport train(std::vector<TrainingSet> sets, const std::vector<Dataset>& val
                   const TrainOptions& options, const std::function<bool()>& stop) {
   check(options);
   const fs::path state = options.out / "last.safetensors";
-  require(options.resume || !fs::exists(state), state.string(),
+  require(options.resume || options.force || !fs::exists(state), state.string(),
           ": a run is here already; --resume goes on with it, --force begins anew");
   auto settings = settings_of(options, sets, validation);
   Run run(std::move(sets), validation, options);
-  claim_folder(options.out, settings, !fs::exists(state));
+  claim_folder(options.out, settings, options.force || !fs::exists(state));
+  if (options.force)
+    for (const char* name : {"last.safetensors", "best.safetensors", "train.jsonl", "curve.png"}) {
+      std::error_code ignored;
+      fs::remove(options.out / name, ignored);
+    }
   return run(stop);
 }
 

@@ -34,7 +34,8 @@ struct TrainOptions {
   int workers = 2;
   i64 validate_every = 0;     // steps; 0: every epoch
   double save_seconds = 300;  // between two states, besides those at the ends of epochs
-  bool resume = false;
+  bool resume = false;        // go on with the run in `out`, where there is one
+  bool force = false;         // begin anew, once options and data have been found good
 };
 
 struct Validation {
