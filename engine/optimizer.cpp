@@ -52,61 +52,71 @@ AdamW::AdamW(Params params, const std::function<Group(const Param&)>& group, con
     if (options.average > 0) slot.average = copy_of(slot.weights());
     slots_.push_back(std::move(slot));
   }
+  const Device device = slots_.empty() ? Device{} : slots_[0].weights().device();
+  for (const Slot& s : slots_)
+    require(s.weights().device() == device, "adamw: ", s.param.name, " is on ", s.weights().device(),
+            ", other parameters on ", device);
+  schedule_ = empty({4}, DType::f32, device);
+  squares_ = empty({static_cast<i64>(slots_.size())}, DType::f32, device);
 }
 
 double AdamW::step(double lr) {
-  std::vector<Tensor> gradients;
-  std::vector<k::SquaredNorms::Item> to_sum;
-  for (const Slot& s : slots_) {
-    gradients.push_back(s.param.trained ? s.param.tensor->grad() : Tensor{});
-    const Tensor& g = gradients.back();
-    to_sum.push_back({g ? g.raw() : nullptr, g ? g.numel() : 0, s.param.tensor->dtype()});
-  }
-  const auto count = static_cast<i64>(slots_.size());
-  const Device device = slots_.empty() ? Device{} : slots_[0].weights().device();
-  const Tensor squares = empty({count}, DType::f32, device);
-  kernels(device).squared_norms({to_sum.data(), count, squares.data<float>()});
-  double square = 0;
-  const std::vector<float> each = squares.values();
-  for (std::size_t i = 0; i < each.size(); ++i) {
-    require(std::isfinite(each[i]), "adamw: step ", steps_ + 1, ": the gradient of ", slots_[i].param.name,
-            " is not finite");
-    square += static_cast<double>(each[i]);
-  }
-  const double norm = std::sqrt(square);
+  begin(lr);
+  launch();
+  return finish();
+}
 
-  ++steps_;
-  const double t = static_cast<double>(steps_);
+void AdamW::begin(double lr) {
+  const double t = static_cast<double>(++steps_), average = std::min(options_.average, (1 + t) / (10 + t));
+  const std::vector<float> schedule{
+      static_cast<float>(lr), static_cast<float>(1 / (1 - std::pow(options_.beta1, t))),
+      static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, t))), static_cast<float>(1 - average)};
+  overwrite(schedule_, from_values({4}, schedule));
+}
+
+void AdamW::launch() {
+  std::vector<k::SquaredNorms::Item> to_sum;
   std::vector<k::AdamW::Item> items;
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    const Slot& s = slots_[i];
-    const auto data = [](const Tensor& x) { return x ? x.data<float>() : nullptr; };
+  const auto data = [](const Tensor& x) { return x ? static_cast<float*>(x.raw()) : nullptr; };
+  for (const Slot& s : slots_) {
+    const Tensor g = s.param.trained ? s.param.tensor->grad() : Tensor{};
+    const void* grad = g ? g.raw() : nullptr;
+    to_sum.push_back({grad, g ? g.numel() : 0, s.param.tensor->dtype()});
     items.push_back({.w = data(s.weights()),
                      .m = data(s.m),
                      .v = data(s.v),
                      .average = data(s.average),
                      .copy = s.master ? s.param.tensor->raw() : nullptr,
-                     .grad = gradients[i] ? gradients[i].raw() : nullptr,
+                     .grad = grad,
                      .n = s.weights().numel(),
-                     .lr = static_cast<float>(lr) * s.group.lr_scale,
+                     .lr_scale = s.group.lr_scale,
                      .decay = s.group.decay ? static_cast<float>(options_.weight_decay) : 0.0f,
                      .dtype = s.param.tensor->dtype()});
   }
-  const double average = std::min(options_.average, (1 + t) / (10 + t));
-  kernels(device).adamw({.items = items.data(),
-                         .count = count,
-                         .beta1 = static_cast<float>(options_.beta1),
-                         .beta2 = static_cast<float>(options_.beta2),
-                         .eps = static_cast<float>(options_.eps),
-                         .m_scale = static_cast<float>(1 / (1 - std::pow(options_.beta1, t))),
-                         .v_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, t))),
-                         .grad_scale = options_.clip > 0 && norm > options_.clip
-                                           ? static_cast<float>(options_.clip / norm)
-                                           : 1.0f,
-                         .average_step = static_cast<float>(1 - average)});
+  const auto count = static_cast<i64>(slots_.size());
+  const k::Kernels& kernels = bp::kernels(squares_.device());
+  kernels.squared_norms({to_sum.data(), count, data(squares_)});
+  kernels.adamw({.items = items.data(),
+                 .count = count,
+                 .schedule = data(schedule_),
+                 .squares = data(squares_),
+                 .clip = options_.clip,
+                 .beta1 = static_cast<float>(options_.beta1),
+                 .beta2 = static_cast<float>(options_.beta2),
+                 .eps = static_cast<float>(options_.eps)});
   for (const Slot& s : slots_)
     if (s.param.trained) s.param.tensor->zero_grad();
-  return norm;
+}
+
+double AdamW::finish() {
+  double square = 0;
+  const std::vector<float> each = squares_.values();
+  for (std::size_t i = 0; i < each.size(); ++i) {
+    if (!std::isfinite(each[i]))
+      fail("adamw: step ", steps_--, ": the gradient of ", slots_[i].param.name, " is not finite");
+    square += static_cast<double>(each[i]);
+  }
+  return std::sqrt(square);
 }
 
 NamedTensors AdamW::state() const {

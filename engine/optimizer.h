@@ -46,6 +46,13 @@ class AdamW {
   double step(double lr);
   i64 steps() const { return steps_; }
 
+  // step() in its three parts, for steps that a graph runs again (engine/graph.h): what differs from step to
+  // step goes to the device; the kernels alone, which change nothing where a gradient is not finite; the norm
+  // or the error, which takes the step back.
+  void begin(double lr);
+  void launch();
+  double finish();
+
   // All that a resumed run needs besides the parameters, "adamw.step" (i32) and per parameter
   // "adamw.m.<name>", "adamw.v.<name>", "adamw.average.<name>", "adamw.master.<name>" (f32, in our layout;
   // those that exist). state() shares memory with this optimizer. load_state() copies, and throws Error
@@ -63,6 +70,7 @@ class AdamW {
   };
   std::vector<Slot> slots_;
   AdamWOptions options_;
+  Tensor schedule_, squares_;  // k::AdamW
   i64 steps_ = 0;
 };
 

@@ -254,7 +254,8 @@ struct NormalizePad {  // y[0:h,0:w] = (x - mean) / std, zero right and below; x
   DType dtype;
 };
 
-// What an optimizer does, for all tensors of a list (in host memory) at once.
+// What an optimizer does, for all tensors of a list at once. The list itself is in host memory and may go
+// once the call returns; all else is where the tensors are.
 struct SquaredNorms {  // y[i] = sum of the squares of tensor i
   struct Item {
     const void* x;
@@ -265,10 +266,14 @@ struct SquaredNorms {  // y[i] = sum of the squares of tensor i
   i64 count;
   float* y;
 };
-// Adam with decoupled weight decay (Loshchilov and Hutter, 2019), with g = grad_scale * grad:
-//   w -= lr * decay * w;  m += (1 - beta1) (g - m);  v += (1 - beta2) (g^2 - v)
-//   w -= lr * m * m_scale / (sqrt(v) * v_scale + eps);  average += average_step (w - average)
-// m_scale = 1 / (1 - beta1^t) and v_scale = 1 / sqrt(1 - beta2^t) correct the start from zero.
+// Adam with decoupled weight decay (Loshchilov and Hutter, 2019), with g = grad_scale * grad and r = lr *
+// lr_scale:
+//   w -= r * decay * w;  m += (1 - beta1) (g - m);  v += (1 - beta2) (g^2 - v)
+//   w -= r * m * m_scale / (sqrt(v) * v_scale + eps);  average += average_step (w - average)
+// m_scale = 1 / (1 - beta1^t) and v_scale = 1 / sqrt(1 - beta2^t) correct the start from zero. What changes
+// from step to step is read from memory, so that a recorded step can be run again. With the norm |g| of all
+// gradients, the root of the sum of `squares` in double, grad_scale is clip / |g| where clip > 0 and |g| >
+// clip, else 1. Where one of `squares` is not finite, nothing is written.
 struct AdamW {
   struct Item {
     float *w, *m, *v;
@@ -276,12 +281,15 @@ struct AdamW {
     void* copy;        // of w in the gradient's type, or null
     const void* grad;  // null: only the average moves; m and v may be null too
     i64 n;
-    float lr, decay;
+    float lr_scale, decay;
     DType dtype;  // of grad and copy
   };
   const Item* items;
   i64 count;
-  float beta1, beta2, eps, m_scale, v_scale, grad_scale, average_step;
+  const float* schedule;  // [4]: lr, m_scale, v_scale, average_step
+  const float* squares;   // [count], what SquaredNorms says of the gradients
+  double clip;            // 0: none
+  float beta1, beta2, eps;
 };
 
 struct Kernels {

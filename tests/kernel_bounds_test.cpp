@@ -75,10 +75,11 @@ TEST_CASE("elementwise kernels and reductions stay in bounds") {
 
     Output w(n), m(n), v(n), average(n), weights(n), squares(1);
     const k::AdamW::Item item{w.begin(), m.begin(), v.begin(), average.begin(), weights, in,
-                              n,         0.1f,      0.1f,      DType::f32};
-    kernels.adamw({&item, 1, 0.9f, 0.99f, 1e-8f, 1, 1, 1, 0.5f});
+                              n,         1,         0.1f,      DType::f32};
     const k::SquaredNorms::Item terms{in, n, DType::f32};
     kernels.squared_norms({&terms, 1, squares.begin()});
+    const float schedule[4] = {0.1f, 1, 1, 0.5f};
+    kernels.adamw({&item, 1, schedule, squares.begin(), 0, 0.9f, 0.99f, 1e-8f});
     for (const Output* o : {&w, &m, &v, &average, &weights, &squares}) CHECK(o->clean());
 
     // bf16, two of them to a float
