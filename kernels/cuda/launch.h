@@ -83,6 +83,8 @@ T* dynamic_shared() {
 void check(cudaError_t error, const char* call);
 cudaStream_t stream();
 
+#ifdef __CUDACC__
+
 #define BP_SHARED(T, name, count) __shared__ __align__(16) T name[count]
 
 template <class T>
@@ -92,6 +94,9 @@ __device__ __forceinline__ T* dynamic_shared() {
 }
 
 #endif
+#endif
+
+#if defined(BP_SIMT) || defined(__CUDACC__)  // not for the backend's host code
 
 // The place of the launch is what an error names.
 struct Grid {
@@ -116,5 +121,7 @@ void launch(void (*kernel)(P...), Grid grid, dim3 block, std::size_t shared_byte
   check(cudaGetLastError(), grid.place.file_name());
 #endif
 }
+
+#endif
 
 }  // namespace bp::cuda

@@ -1,8 +1,8 @@
 #include "kernels/simt/backend.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -39,7 +39,7 @@ void select(int index) {
 
 k::DeviceInfo info(int) {
   k::DeviceInfo d{};
-  std::strncpy(d.name, "emulated CUDA threads", sizeof d.name - 1);
+  std::snprintf(d.name, sizeof d.name, "emulated CUDA threads");
   d.memory =
       static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   d.multiprocessors = cuda::multiprocessors();
