@@ -18,6 +18,12 @@ using namespace bp::cuda;
 
 namespace {
 
+#ifdef __SANITIZE_THREAD__
+constexpr bool kWatchesRaces = true;
+#else
+constexpr bool kWatchesRaces = false;
+#endif
+
 // Runs the body in every order of lanes and blocks.
 template <class Body>
 void in_all_orders(const Body& body) {
@@ -55,7 +61,7 @@ __global__ void reverse_block(const int* x, int* y) {
   y[blockIdx.x * 96 + threadIdx.x] = s[95 - threadIdx.x];
 }
 
-__global__ void reverse_without_barrier(const int* x, int* y) {
+__global__ void read_without_barrier(const int* x, int* y) {
   BP_SHARED(int, s, 96);
   s[threadIdx.x] = x[threadIdx.x];
   y[threadIdx.x] = s[95 - threadIdx.x];
@@ -161,10 +167,11 @@ TEST_CASE("barriers and shared memory; without the barrier some order shows it")
     std::vector<int> y(x.size());
     launch(reverse_block, dim3(7), dim3(96), 0, x.data(), y.data());
     CHECK(y == wanted);
-    launch(reverse_without_barrier, dim3(1), dim3(96), 0, x.data(), y.data());
+    if (kWatchesRaces) return;  // it would report this one
+    launch(read_without_barrier, dim3(1), dim3(96), 0, x.data(), y.data());
     noticed |= !std::equal(y.begin(), y.begin() + 96, wanted.begin());
   });
-  CHECK(noticed);
+  CHECK((noticed || kWatchesRaces));
 }
 
 TEST_CASE("block sums") {
@@ -212,8 +219,8 @@ TEST_CASE("mma and ldmatrix on whole numbers") {
 
 TEST_CASE("a copy that is read before it was waited for, and memory that nobody wrote, are NaN") {
   std::vector<float> x{1, 2, 3, 4}, y(32);
-  launch(read_copy_early, dim3(1), dim3(32), 16, x.data(), y.data());
-  CHECK(std::isnan(y[0]));  // the first lane to run; those after it see what it waited for
+  if (!kWatchesRaces) launch(read_copy_early, dim3(1), dim3(32), 16, x.data(), y.data());
+  CHECK((std::isnan(y[0]) || kWatchesRaces));  // the first lane to run; those after it see what it waited for
   launch(uninitialised, dim3(1), dim3(32), 0, y.data());
   for (float v : y) CHECK(std::isnan(v));
   const k::Backend& device = *simt::backend();
@@ -260,4 +267,10 @@ TEST_CASE("a graph runs again what was recorded, with the memory that it was rec
   device.destroy_graph(graph);
   device.release(y);
   device.release(z);
+}
+
+// For ThreadSanitizer's build (tests/CMakeLists.txt): the missing barrier is to be named.
+TEST_CASE("planted race" * doctest::skip()) {
+  std::vector<int> x(96), y(96);
+  launch(read_without_barrier, dim3(1), dim3(96), 0, x.data(), y.data());
 }

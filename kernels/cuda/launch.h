@@ -67,10 +67,10 @@ class KernelCall : public Work {
   std::tuple<P...> arguments_;
 };
 
-#define BP_SHARED(T, name, count)                                                                        \
-  static const char name##_key = 0;                                                                      \
-  T* const name = static_cast<T*>(::bp::simt::shared_array(&name##_key, sizeof(T) * (count), alignof(T), \
-                                                           std::source_location::current()))
+#define BP_SHARED(T, name, count)   \
+  static const char name##_key = 0; \
+  T* const name = static_cast<T*>(  \
+      ::bp::simt::shared_array(&name##_key, sizeof(T) * (count), std::source_location::current()))
 
 template <class T>
 T* dynamic_shared() {

@@ -28,7 +28,7 @@ namespace {
 
 constexpr unsigned kMostThreads = 1024;
 constexpr std::size_t kMostShared = 227 << 10, kMostStatic = 48 << 10;  // of a Hopper block
-constexpr std::size_t kFence = 64;                                      // watched bytes beside shared arrays
+constexpr std::size_t kFence = 64, kMostArrays = 32;  // watched bytes beside each shared array
 constexpr unsigned char kPoison = 0xff, kFenceByte = 0xa5;
 
 struct Launch {
@@ -66,9 +66,13 @@ struct WarpState {
 struct SharedArray {
   const void* key;
   std::size_t bytes;
-  std::unique_ptr<unsigned char[]> memory;
   unsigned char* data;
 };
+
+// By hand: memset would be seen by ThreadSanitizer as the running lane's.
+void fill(unsigned char* to, unsigned char byte, std::size_t count) {
+  for (volatile unsigned char* p = to; count > 0; --count) *p++ = byte;
+}
 
 std::string text_of(Place place) {
   std::ostringstream out;
@@ -86,13 +90,16 @@ bool same(Place a, Place b) {
 
 class Machine {
  public:
+  Machine();
   void run_block(const Launch& launch, std::uint64_t number);
 
   LaneState& current() { return *current_; }
   WarpState& warp() { return warps_[current_->index / kWarp]; }
   const Launch& launch() const { return *launch_; }
   void* dynamic() { return arrays_.front().data; }
-  void* array(const void* key, std::size_t bytes, std::size_t alignment, Place place);
+  void* array(const void* key, std::size_t bytes, Place place);
+  // Of a block that failed: what its lanes did is done, though they never reached its end.
+  void abandon();
 
   void wait(Wait kind, Place place) {
     LaneState& lane = *current_;
@@ -120,6 +127,9 @@ class Machine {
   std::vector<std::unique_ptr<LaneState>> lanes_;
   std::vector<WarpState> warps_;
   std::vector<SharedArray> arrays_;  // the dynamic bytes first
+  std::unique_ptr<unsigned char[]> memory_;
+  unsigned char* shared_ = nullptr;  // in memory_, aligned
+  std::size_t used_ = 0;
   LaneState* current_ = nullptr;
   unsigned count_ = 0, live_ = 0, waiting_ = 0;
   char tags_[2]{}, begin_tag_ = 0, end_tag_ = 0;
@@ -131,6 +141,22 @@ thread_local std::unique_ptr<Machine> machine;
 std::string where(const Launch& launch, const Lane& lane) {
   return "simt: kernel of " + text_of(launch.place) + ", block " + text_of(lane.block) + ", thread " +
          text_of(lane.thread) + ": ";
+}
+
+Machine::Machine() {
+  constexpr std::size_t kRoom = kMostShared + kMostStatic + (kMostArrays + 2) * 512;
+  memory_ = std::make_unique_for_overwrite<unsigned char[]>(kRoom);
+  const auto first = reinterpret_cast<std::uintptr_t>(memory_.get());
+  shared_ = memory_.get() + ((first + 127) / 128 * 128 - first);
+  arrays_.reserve(kMostArrays + 1);  // lanes must not allocate: they would race for what they freed
+}
+
+void Machine::abandon() {
+  for (WarpState& w : warps_)
+    for (char& tag : w.tags) BP_ACQUIRE(&tag);
+  for (char& tag : tags_) BP_ACQUIRE(&tag);
+  BP_ACQUIRE(&end_tag_);
+  here = nullptr;
 }
 
 void Machine::run_lane(void* argument) {
@@ -148,25 +174,26 @@ void Machine::run_lane(void* argument) {
   lane.wait = Wait::done;
 }
 
+// Arrays stand one behind the other in memory that lives as long as the machine, fences between them.
 void Machine::add_array(const void* key, std::size_t bytes) {
   constexpr std::size_t kAlign = 128;
-  const std::size_t room = bytes + 2 * kFence + kAlign;
-  SharedArray a{key, bytes, std::make_unique_for_overwrite<unsigned char[]>(room), nullptr};
-  const auto first = reinterpret_cast<std::uintptr_t>(a.memory.get()) + kFence;
-  a.data = a.memory.get() + kFence + ((first + kAlign - 1) / kAlign * kAlign - first);
-  std::memset(a.data - kFence, kFenceByte, kFence);
-  std::memset(a.data, kPoison, bytes);
-  std::memset(a.data + bytes, kFenceByte, kFence);
-  arrays_.push_back(std::move(a));
+  const std::size_t begin = (used_ + kFence + kAlign - 1) / kAlign * kAlign;
+  unsigned char* data = shared_ + begin;
+  fill(data - kFence, kFenceByte, kFence);
+  fill(data, kPoison, bytes);
+  fill(data + bytes, kFenceByte, kFence);
+  used_ = begin + bytes + kFence;
+  arrays_.push_back({key, bytes, data});
 }
 
-void* Machine::array(const void* key, std::size_t bytes, std::size_t, Place place) {
-  std::size_t used = 0;
+void* Machine::array(const void* key, std::size_t bytes, Place place) {
+  std::size_t all = 0;
   for (std::size_t i = 1; i < arrays_.size(); ++i) {
     if (arrays_[i].key == key) return arrays_[i].data;
-    used += arrays_[i].bytes;
+    all += arrays_[i].bytes;
   }
-  if (used + bytes > kMostStatic) mistake("more than 48 KiB of static shared memory", place);
+  if (all + bytes > kMostStatic) mistake("more than 48 KiB of static shared memory", place);
+  if (arrays_.size() > kMostArrays) mistake("more than 32 shared arrays", place);
   add_array(key, bytes);
   return arrays_.back().data;
 }
@@ -189,6 +216,7 @@ void Machine::start(std::uint64_t number) {
   waiting_ = 0;
   error_ = nullptr;
   arrays_.clear();
+  used_ = 0;
   add_array(nullptr, launch_->shared_bytes);
   warps_.resize(count_ / kWarp);
   for (WarpState& w : warps_) {
@@ -334,8 +362,8 @@ const void* read_lane(unsigned from, Place place) {
   return warp.stamps[turn][from] == lane.exchanges ? warp.values[turn][from] : nullptr;
 }
 
-void* shared_array(const void* key, std::size_t bytes, std::size_t alignment, Place place) {
-  return machine->array(key, bytes, alignment, place);
+void* shared_array(const void* key, std::size_t bytes, Place place) {
+  return machine->array(key, bytes, place);
 }
 void* dynamic_shared_bytes() {
   return machine->dynamic();
@@ -375,7 +403,7 @@ void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, const cuda::Wor
       try {
         machine->run_block(launch, order(static_cast<std::uint64_t>(i)));
       } catch (...) {
-        here = nullptr;
+        machine->abandon();
         machine.reset();  // with the fibers that will never end
         throw;
       }

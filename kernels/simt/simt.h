@@ -74,7 +74,7 @@ const void* read_lane(unsigned lane, Place place);  // null where that lane has 
 
 // A block's shared memory: one array per declaration (`key`), the same for all lanes; and the launch's
 // dynamic bytes.
-void* shared_array(const void* key, std::size_t bytes, std::size_t alignment, Place place);
+void* shared_array(const void* key, std::size_t bytes, Place place);
 void* dynamic_shared_bytes();
 
 void copy_async(void* shared, const void* global, std::size_t bytes, std::size_t zeros);
