@@ -1,5 +1,6 @@
 // Memory of tensors, kept for reuse: a network that runs twice on one shape asks the system for memory only
-// once.
+// once. Each device has a cache of its own. What a device does, it does in the order in which it was asked,
+// so a block can be used again as soon as its last owner goes, although the device may not be done with it.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -15,8 +16,9 @@ struct MemoryStats {
   std::size_t system_calls = 0;  // allocations that went to the system since the start
 };
 
-// A block of at least `bytes`, aligned to 64, uninitialised; it returns to the cache when its last owner
-// goes. Throws Error naming the size where the system has no memory. Thread-safe.
+// A block of at least `bytes`, uninitialised, aligned to 64 on the processor and as the device wants it
+// there; it returns to the cache when its last owner goes. Throws Error naming device and size where there is
+// no memory. Thread-safe.
 std::shared_ptr<void> allocate(std::size_t bytes, Device device);
 
 MemoryStats memory_stats(Device device = {});

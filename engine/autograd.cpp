@@ -87,7 +87,8 @@ void backward(const Tensor& loss, const Tensor& seed) {
   if (!seed)
     require(loss.numel() == 1, "backward: loss ", loss.shape(), " is not a scalar, and no seed was given");
   if (seed)
-    require(seed.shape() == loss.shape(), "backward: seed ", seed.shape(), " for loss ", loss.shape());
+    require(seed.shape() == loss.shape() && seed.device() == loss.device(), "backward: seed ", seed.shape(),
+            " on ", seed.device(), " for loss ", loss.shape(), " on ", loss.device());
   const NoGrad no_grad;
   Tensor start = seed ? seed : full(loss.shape(), 1.0f, loss.dtype(), loss.device());
   auto& top = impl(loss);

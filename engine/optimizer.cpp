@@ -13,11 +13,6 @@ Tensor copy_of(const Tensor& x) {
   return affine(x.detach(), 1, 0);
 }
 
-void overwrite(const Tensor& to, const Tensor& from) {
-  kernels(to.device())
-      .strided_copy({from.raw(), to.raw(), 1, {to.numel()}, {1}, {1}, static_cast<int>(size_of(to.dtype()))});
-}
-
 }  // namespace
 
 double learning_rate(const Schedule& s, i64 step) {
@@ -71,7 +66,7 @@ void AdamW::begin(double lr) {
   const std::vector<float> schedule{
       static_cast<float>(lr), static_cast<float>(1 / (1 - std::pow(options_.beta1, t))),
       static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, t))), static_cast<float>(1 - average)};
-  overwrite(schedule_, from_values({4}, schedule));
+  copy_into(schedule_, from_values({4}, schedule));
 }
 
 void AdamW::launch() {
@@ -147,10 +142,10 @@ void AdamW::load_state(const NamedTensors& given) {
   const std::int32_t step = given.at("adamw.step").data<std::int32_t>()[0];
   require(step >= 0, "adamw: step ", step, " in the state");
 
-  for (const auto& [name, tensor] : own) overwrite(tensor, given.at(name));
+  for (const auto& [name, tensor] : own) copy_into(tensor, given.at(name));
   steps_ = step;
   for (const Slot& s : slots_)
-    if (s.master) overwrite(*s.param.tensor, cast(s.master, DType::bf16));
+    if (s.master) copy_into(*s.param.tensor, cast(s.master, DType::bf16));
 }
 
 UseAverage::UseAverage(AdamW& optimizer) : optimizer_(optimizer) {

@@ -11,6 +11,16 @@ void require_grad(const Params& params, bool on) {
   }
 }
 
+void to_device(const Params& params, Device device) {
+  for (const Param& p : params) {
+    require(p.tensor && p.tensor->defined(), p.name, ": has no values yet");
+    if (p.tensor->device() == device) continue;
+    const bool tracked = p.tensor->tracks_grad();
+    *p.tensor = to(p.tensor->detach(), device);
+    if (tracked) p.tensor->requires_grad();
+  }
+}
+
 Tensor to_ours(const Tensor& published, Layout layout) {
   const Shape& s = published.shape();
   switch (layout) {

@@ -28,6 +28,10 @@ using Params = std::vector<Param>;
 // Has those that are trained track gradients, or not any more.
 void require_grad(const Params& params, bool on = true);
 
+// Moves every parameter's values; what is on the device already stays the same tensor. What a network
+// computed from them (Sam::prepare, Student::fold) has to be computed again.
+void to_device(const Params& params, Device device);
+
 // A tensor in published layout, in ours (the same handle where nothing changes), and back.
 Tensor to_ours(const Tensor& published, Layout layout);
 Tensor to_published(const Tensor& ours, const Shape& published, Layout layout);

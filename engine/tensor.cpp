@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "engine/backend.h"
 #include "engine/tensor_impl.h"
 
 namespace bp {
@@ -26,6 +27,7 @@ template <class T>
 T* typed(const Tensor& x, DType wanted) {
   require(x.dtype() == wanted, "tensor ", x.shape(), ": read as ", name_of(wanted), ", but it holds ",
           name_of(x.dtype()));
+  require(x.device() == Device{}, "tensor ", x.shape(), ": read by the processor, but it is on ", x.device());
   return static_cast<T*>(x.raw());
 }
 
@@ -66,6 +68,7 @@ u8* Tensor::data<u8>() const {
 }
 
 std::vector<float> Tensor::values() const {
+  if (device() != Device{}) return to(detach(), {}).values();
   std::vector<float> out(static_cast<std::size_t>(numel()));
   const auto n = out.size();
   switch (dtype()) {
@@ -167,7 +170,7 @@ Tensor zeros(const Shape& shape, DType dtype, Device device) {
   return full(shape, 0.0f, dtype, device);
 }
 
-Tensor from_values(const Shape& shape, std::span<const float> values, DType dtype) {
+Tensor from_values(const Shape& shape, std::span<const float> values, DType dtype, Device device) {
   Tensor y = empty(shape, dtype);
   require(static_cast<i64>(values.size()) == y.numel(), "from_values: ", values.size(), " values for ",
           shape);
@@ -178,7 +181,7 @@ Tensor from_values(const Shape& shape, std::span<const float> values, DType dtyp
     else
       y.data<bf16>()[i] = to_bf16(values[i]);
   }
-  return y;
+  return to(y, device);
 }
 
 Tensor from_memory(const Shape& shape, DType dtype, const void* data, std::shared_ptr<const void> owner) {
@@ -190,6 +193,33 @@ Tensor from_memory(const Shape& shape, DType dtype, const void* data, std::share
   t.shape = shape;
   t.dtype = dtype;
   return TensorAccess::make(std::move(t));
+}
+
+Tensor to(const Tensor& x, Device device) {
+  if (x.device() == device) return x;
+  Tensor y = empty(x.shape(), x.dtype(), device);
+  copy_into(y, x);
+  if (tracks_grad({x}))
+    record(y, {x}, [from = x.device()](const Tensor& dy) { return Gradients{to(dy, from)}; });
+  return y;
+}
+
+void copy_into(const Tensor& into, const Tensor& from) {
+  require(into.shape() == from.shape() && into.dtype() == from.dtype(), "copy_into: ", name_of(from.dtype()),
+          " ", from.shape(), " into ", name_of(into.dtype()), " ", into.shape());
+  const auto bytes = static_cast<std::size_t>(from.numel()) * size_of(from.dtype());
+  if (bytes == 0) return;
+  const Device host, a = from.device(), b = into.device();
+  if (a == host && b == host)
+    std::memmove(into.raw(), from.raw(), bytes);
+  else if (a == host)
+    backend(b).upload(into.raw(), from.raw(), bytes);
+  else if (b == host)
+    backend(a).download(into.raw(), from.raw(), bytes);
+  else if (a == b)
+    backend(a).copy(into.raw(), from.raw(), bytes);
+  else
+    copy_into(into, to(from.detach(), host));
 }
 
 }  // namespace bp

@@ -34,10 +34,10 @@ class Tensor {
   DType dtype() const;
   Device device() const;
 
-  void* raw() const;  // first element
+  void* raw() const;  // first element, in the device's memory
   template <class T>
-  T* data() const;  // throws unless T is the element type
-  // Host copies of a CPU tensor's values as f32, for reading results.
+  T* data() const;  // the same for the processor: throws unless it is there and T is the element type
+  // Host copies of the values as f32, for reading results: waits for the device.
   std::vector<float> values() const;
   float item() const;  // of a tensor with one element
 
@@ -65,10 +65,17 @@ Tensor empty(const Shape& shape, DType dtype = DType::f32, Device device = {});
 Tensor empty_like(const Tensor& x);
 Tensor full(const Shape& shape, float value, DType dtype = DType::f32, Device device = {});
 Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = {});
-Tensor from_values(const Shape& shape, std::span<const float> values, DType dtype = DType::f32);
+Tensor from_values(const Shape& shape, std::span<const float> values, DType dtype = DType::f32,
+                   Device device = {});
 // A CPU tensor over memory that somebody else owns (a mapped file); `owner` is kept alive with it. The memory
 // must be aligned for the element type and is never written by any op.
 Tensor from_memory(const Shape& shape, DType dtype, const void* data, std::shared_ptr<const void> owner);
+
+// x on another device (x itself where it is there already), and the gradient back on x's.
+Tensor to(const Tensor& x, Device device);
+// Copies all values into the memory of `into`, of the same shape and dtype, wherever both are, outside the
+// tape: it fills the inputs of what was captured in a graph, or a parameter.
+void copy_into(const Tensor& into, const Tensor& from);
 
 template <>
 float* Tensor::data<float>() const;

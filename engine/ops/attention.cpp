@@ -13,10 +13,9 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, i64 heads, f
 
   const bool track = tracks_grad({q, k, v});
   Tensor o = empty_like(q), lse = track ? empty({batch, heads, nq}, DType::f32, q.device()) : Tensor{};
-  const k::Attention forward{q.raw(), k.raw(), v.raw(),  o.raw(), static_cast<float*>(raw_or_null(lse)),
-                             batch,   heads,   nq,       nk,      c / heads,
-                             c,       c,       c,        nq * c,  nk * c,
-                             nk * c,  scale,   q.dtype()};
+  const k::Attention forward{q.raw(), k.raw(), v.raw(), o.raw(),   floats(lse), batch,
+                             heads,   nq,      nk,      c / heads, c,           c,
+                             c,       nq * c,  nk * c,  nk * c,    scale,       q.dtype()};
   kernels(q).attention(forward);
   trace("attention", o, 2 * o.numel() * nk, {});
   if (track)

@@ -13,13 +13,14 @@ Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& b, const Tenso
               running_var.shape() == w.shape() && running_mean.dtype() == DType::f32,
           "batch_norm: running mean ", shape_text(running_mean), ", running variance ",
           shape_text(running_var), ", wanted ", w.shape(), " of f32");
+  require(running_mean.device() == x.device(), "batch_norm: input on ", x.device(), ", statistics on ",
+          running_mean.device());
   require(!training || x.rows() > 1, "batch_norm: training on ", x.shape(),
           ", wanted at least 2 values per channel");
   const bool track = tracks_grad({x, w, b});
   Tensor y = empty_like(x), stats = empty({2, x.dim(-1)}, DType::f32, x.device());
-  kernels(x).batch_norm({x.raw(), w.raw(), b.raw(), y.raw(), running_mean.data<float>(),
-                         running_var.data<float>(), stats.data<float>(), x.rows(), x.dim(-1), eps, momentum,
-                         training, act, x.dtype()});
+  kernels(x).batch_norm({x.raw(), w.raw(), b.raw(), y.raw(), floats(running_mean), floats(running_var),
+                         floats(stats), x.rows(), x.dim(-1), eps, momentum, training, act, x.dtype()});
   if (track)
     record(y, {x, w, b},
            [stats, training, act, gx = x.tracks_grad(), gw = w.tracks_grad(), gb = b.tracks_grad(),
@@ -28,7 +29,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& b, const Tenso
              if (gx) g[0] = empty_like(x);
              if (gw) g[1] = empty_like(w);
              if (gb) g[2] = empty_like(w);
-             kernels(dy).batch_norm_backward({x.raw(), w.raw(), b.raw(), dy.raw(), stats.data<float>(),
+             kernels(dy).batch_norm_backward({x.raw(), w.raw(), b.raw(), dy.raw(), floats(stats),
                                               raw_or_null(g[0]), raw_or_null(g[1]), raw_or_null(g[2]),
                                               x.rows(), x.dim(-1), training, act, x.dtype()});
              return g;

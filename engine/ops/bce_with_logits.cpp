@@ -11,8 +11,8 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& targets) {
   const bool track = tracks_grad({logits});
   Tensor loss = empty({}, logits.dtype(), logits.device()), dx = track ? empty_like(logits) : Tensor{};
   const Tensor outside = empty({1}, DType::f32, logits.device());
-  kernels(logits).bce_with_logits({logits.raw(), targets.raw(), loss.raw(), raw_or_null(dx),
-                                   outside.data<float>(), logits.numel(), logits.dtype()});
+  kernels(logits).bce_with_logits({logits.raw(), targets.raw(), loss.raw(), raw_or_null(dx), floats(outside),
+                                   logits.numel(), logits.dtype()});
   require(outside.item() == 0, "bce_with_logits: ", outside.item(), " of ", targets.numel(),
           " targets are not in [0,1]");
   if (track) record(loss, {logits}, [dx](const Tensor& dy) { return Gradients{mul(dx, dy)}; });

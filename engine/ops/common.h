@@ -45,6 +45,11 @@ void copy_range(const Tensor& x, const Tensor& y, int axis, i64 x_begin, i64 y_b
 inline void* raw_or_null(const Tensor& x) {
   return x ? x.raw() : nullptr;
 }
+// Of an f32 tensor, for a kernel of its device; null where there is none.
+inline float* floats(const Tensor& x) {
+  require(!x || x.dtype() == DType::f32, "floats: dtype ", x ? name_of(x.dtype()) : "none");
+  return static_cast<float*>(raw_or_null(x));
+}
 inline Tensor detached(const Tensor& x) {
   return x ? x.detach() : x;
 }

@@ -8,14 +8,13 @@ Tensor l2_normalize(const Tensor& x, float eps) {
   require(eps > 0, "l2_normalize: eps ", eps, ", wanted above 0");
   const bool track = tracks_grad({x});
   Tensor y = empty_like(x), norms = track ? empty({x.rows()}, DType::f32, x.device()) : Tensor{};
-  kernels(x).l2_normalize(
-      {x.raw(), y.raw(), static_cast<float*>(raw_or_null(norms)), x.rows(), x.dim(-1), eps, x.dtype()});
+  kernels(x).l2_normalize({x.raw(), y.raw(), floats(norms), x.rows(), x.dim(-1), eps, x.dtype()});
   trace("l2_normalize", y, 0, {x});
   if (track)
     record(y, {x}, [norms, eps, y = y.detach()](const Tensor& dy) {
       Tensor dx = empty_like(y);
       kernels(dy).l2_normalize_backward(
-          {y.raw(), dy.raw(), norms.data<float>(), dx.raw(), y.rows(), y.dim(-1), eps, y.dtype()});
+          {y.raw(), dy.raw(), floats(norms), dx.raw(), y.rows(), y.dim(-1), eps, y.dtype()});
       return Gradients{dx};
     });
   return y;

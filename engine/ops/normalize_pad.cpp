@@ -9,7 +9,7 @@ Tensor normalize_pad(const Tensor& x, i64 oh, i64 ow, const float mean[3], const
           shape_text(x), ", wanted u8 [H,W,3]");
   require(oh >= x.dim(0) && ow >= x.dim(1), "normalize_pad: ", x.shape(), " does not fit into ", oh, "x", ow);
   Tensor y = empty({1, oh, ow, 3}, DType::f32, x.device());
-  k::NormalizePad args{x.data<u8>(), y.raw(), x.dim(0), x.dim(1), oh, ow, {}, {}, DType::f32};
+  k::NormalizePad args{static_cast<u8*>(x.raw()), y.raw(), x.dim(0), x.dim(1), oh, ow, {}, {}, DType::f32};
   std::copy(mean, mean + 3, args.mean);
   std::copy(std, std + 3, args.std);
   kernels(x).normalize_pad(args);

@@ -38,7 +38,7 @@ Tensor window_attention(const Tensor& qkv, const WindowSpec& spec, const Tensor&
                                    .rel_w = raw_or_null(rel_w),
                                    .bias = raw_or_null(bias_table),
                                    .y = y.raw(),
-                                   .lse = static_cast<float*>(raw_or_null(lse)),
+                                   .lse = floats(lse),
                                    .batch = batch,
                                    .h = h,
                                    .w = w,
