@@ -9,13 +9,6 @@ namespace bp::cuda {
   __attribute__((weak)) void name(const Args&) {               \
     throw std::runtime_error("no CUDA kernel yet for " #name); \
   }
-BP_PENDING(fill, Fill)
-BP_PENDING(cast, Cast)
-BP_PENDING(strided_copy, StridedCopy)
-BP_PENDING(unary, Unary)
-BP_PENDING(unary_backward, UnaryBackward)
-BP_PENDING(binary, Binary)
-BP_PENDING(sum_to, SumTo)
 BP_PENDING(matmul, Matmul)
 BP_PENDING(softmax, Softmax)
 BP_PENDING(softmax_backward, SoftmaxBackward)
