@@ -21,6 +21,16 @@ void to_device(const Params& params, Device device) {
   }
 }
 
+void to_dtype(const Params& params, DType dtype) {
+  for (const Param& p : params) {
+    require(p.tensor && p.tensor->defined(), p.name, ": has no values yet");
+    if (!p.trained || p.tensor->dtype() == dtype) continue;
+    const bool tracked = p.tensor->tracks_grad();
+    *p.tensor = cast(p.tensor->detach(), dtype);
+    if (tracked) p.tensor->requires_grad();
+  }
+}
+
 Tensor to_ours(const Tensor& published, Layout layout) {
   const Shape& s = published.shape();
   switch (layout) {

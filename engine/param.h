@@ -32,6 +32,9 @@ void require_grad(const Params& params, bool on = true);
 // computed from them (Sam::prepare, Student::fold) has to be computed again.
 void to_device(const Params& params, Device device);
 
+// Turns every trained parameter into `dtype`; statistics stay f32.
+void to_dtype(const Params& params, DType dtype);
+
 // A tensor in published layout, in ours (the same handle where nothing changes), and back.
 Tensor to_ours(const Tensor& published, Layout layout);
 Tensor to_published(const Tensor& ours, const Shape& published, Layout layout);
