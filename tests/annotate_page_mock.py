@@ -96,7 +96,7 @@ class Project:
 
     @staticmethod
     def choice(image, prompt, i):
-        iou, shrink = ((0.93, 1.0), (0.88, 0.8), (0.91, 0.92), (0.74, 0.6))[i]
+        iou, shrink = ((0.93, 0.88), (0.88, 0.7), (0.91, 1.0), (0.74, 0.5))[i]
         mask = ellipse(image["width"], image["height"], prompt["box"], prompt["points"], shrink)
         return {"iou": round(iou - 0.01 * len(prompt["points"]), 3), "mask": mask}
 

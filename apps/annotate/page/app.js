@@ -32,6 +32,7 @@ class App {
   constructor(project) {
     this.project = project;
     this.images = project.images;
+    this.indices = new Map(this.images.map(({ id }, index) => [id, index]));
     this.store = new Store(project.folder);
     this.teacher = new Teacher(project.teacher);
     this.store.iou = (id, box) => this.teacher.iou(id, box);
@@ -84,7 +85,8 @@ class App {
     }
     $('look').addEventListener('input', () => this.setLook(Number($('look').value) / 100));
     this.setLook(0.5);
-    this.editor.addEventListener('change', () => this.mark());
+    this.editor.addEventListener('change', () => this.editor.image && this.mark(this.editor.image));
+    for (const type of ['conflict', 'refreshed']) this.store.addEventListener(type, ({ detail }) => this.mark(detail.document));
     this.view.addEventListener('change', () => ($('zoom').textContent = `${Math.round(this.view.scale * devicePixelRatio * 100)} %`));
     this.view.addEventListener('failed', ({ detail }) => say(`No picture: ${detail.message}`));
     this.teacher.addEventListener('failed', ({ detail }) => say(`No mask: ${detail.message}`));
@@ -103,7 +105,7 @@ class App {
   }
 
   async start() {
-    $('folder').textContent = this.project.folder;
+    $('folder').textContent = this.project.folder.split(/[\\/]/).filter(Boolean).at(-1) ?? this.project.folder;
     $('folder').title = this.project.folder;
     if (this.images.length === 0) return say('There are no images in this folder', { stays: true });
     this.store.adoptAll(this.images);
@@ -155,14 +157,11 @@ class App {
   }
 
   // The thumbnail follows the annotation.
-  mark() {
-    for (const { id, state } of this.store.documents.values()) {
-      const index = this.images.findIndex((image) => image.id === id);
-      const image = this.images[index];
-      image.boxes = state.boxes.length;
-      image.state = state.authentic ? 'authentic' : image.boxes > 0 ? 'boxed' : 'open';
-      this.strip.update(index);
-    }
+  mark({ id, state: { authentic, boxes } }) {
+    const index = this.indices.get(id);
+    const state = authentic ? 'authentic' : boxes.length > 0 ? 'boxed' : 'open';
+    Object.assign(this.images[index], { state, boxes: boxes.length });
+    this.strip.update(index);
   }
 
   newBox() {
@@ -278,11 +277,9 @@ class App {
     if (version === undefined) return;
     if (this.store.documents.has(image)) return this.store.refresh(image, version);
     const answer = await api.image(image).catch(() => null);
-    const index = this.images.findIndex(({ id }) => id === image);
-    if (!answer || index < 0) return;
-    const state = answer.authentic ? 'authentic' : answer.boxes.length ? 'boxed' : 'open';
-    Object.assign(this.images[index], { state, boxes: answer.boxes.length, seconds: answer.seconds });
-    this.strip.update(index);
+    if (!answer || !this.indices.has(image)) return;
+    this.images[this.indices.get(image)].seconds = answer.seconds;
+    this.mark({ id: image, state: answer });
     this.panel.refresh();
   }
 }

@@ -28,6 +28,7 @@ export class Keys {
   handle(event) {
     const { key } = event;
     if (arrows[key]) return !this.control && this.arrow(event, ...arrows[key]);
+    if (key === 'Alt') return !this.control; // alone it would open the browser's menu
     if (key === ' ') {
       if (this.control) return false;
       this.pointer.hold(true);

@@ -1,5 +1,7 @@
 // What is written around the stage: the boxes of the image, progress, and how saving and the teacher are doing.
 
+const calm = 300; // ms
+
 const $ = (id) => document.getElementById(id);
 
 const put = (element, text) => {
@@ -16,6 +18,7 @@ export class Panel {
   constructor({ project, editor, teacher, store, canvas }) {
     Object.assign(this, { project, editor, teacher, store, canvas });
     this.rows = new Map(); // box key -> list item
+    this.since = new Map(); // what goes on -> when it began
     for (const source of [editor, teacher, store])
       for (const type of ['change', 'saving', 'saved']) source.addEventListener(type, () => this.refresh());
     $('choices').hidden = !teacher.name;
@@ -40,13 +43,24 @@ export class Panel {
     });
   }
 
+  // Whether something has gone on for long enough to be worth a word: what is over at once should not flicker.
+  lasts(what, active) {
+    const now = performance.now();
+    if (!active) this.since.delete(what);
+    else if (!this.since.has(what)) {
+      this.since.set(what, now);
+      setTimeout(() => this.refresh(), calm + 10);
+    }
+    return active && now - this.since.get(what) >= calm;
+  }
+
   saving() {
     const { problem, unsaved, saving } = this.store;
     const changes = `${unsaved} ${unsaved === 1 ? 'image' : 'images'}`;
     let [state, text] = ['saved', 'Saved'];
     if (problem && !problem.offline && unsaved) [state, text] = ['refused', `Not saved: ${problem.message}`];
     else if (this.lost || (problem && unsaved)) [state, text] = ['offline', unsaved ? `Offline · ${changes} kept here` : 'Offline'];
-    else if (saving || unsaved) [state, text] = ['saving', 'Saving…'];
+    else if (this.lasts('saving', saving || unsaved > 0)) [state, text] = ['saving', 'Saving…'];
     $('saved').dataset.state = state;
     put($('saved').lastElementChild, text);
   }
@@ -54,7 +68,7 @@ export class Panel {
   eye() {
     const { name, state, busy } = this.teacher;
     const texts = { ready: 'Teacher ready', working: 'Teacher is looking…', waiting: 'Teacher is waiting…', none: 'Boxes only' };
-    $('teacher').dataset.state = busy ? 'working' : state;
+    $('teacher').dataset.state = this.lasts('masks', busy) ? 'working' : state;
     $('teacher').title = name ? `Masks by ${name}` : 'Started without weights: boxes are saved, masks are not shown';
     put($('teacher').lastElementChild, name && state === 'none' ? 'No mask for this image' : texts[state]);
   }

@@ -36,12 +36,14 @@ export class View extends EventTarget {
     else this.changed();
   }
 
+  // An image that could not be read has no size; then nothing is shown.
   open(image) {
-    this.image = image;
+    this.image = image.width > 0 && image.height > 0 ? image : null;
     this.picture = null;
     this.loading?.abort.abort();
     this.loading = null;
     this.fit();
+    this.emit();
   }
 
   get fitScale() {
@@ -71,6 +73,7 @@ export class View extends EventTarget {
   }
 
   pan(dx, dy) {
+    if (!this.image) return;
     this.x += dx;
     this.y += dy;
     this.fitted = false;
@@ -145,6 +148,7 @@ export class View extends EventTarget {
 
   // The image that likely comes next, at the size at which it will first be shown.
   prefetch(image) {
+    if (!image.width || !image.height) return;
     const room = Math.min((this.width - 2 * margin) / image.width, (this.height - 2 * margin) / image.height);
     const side = this.side(image, Math.min(room, closest / 4));
     if (!this.pictures.has(`${image.id} ${side}`)) this.load(image, side).catch(() => {});
