@@ -5,42 +5,53 @@
 #include <algorithm>
 #include <vector>
 
-#include "engine/device.h"
+#include "engine/tensor.h"
+#include "tests/test_device.h"
 
 using namespace bp;
 
 namespace {
 
+const Device kDevice = testing::test_device();
 constexpr float kUntouched = 12345.0f;
-constexpr std::size_t kGuard = 64;
+constexpr i64 kGuard = 64;
 
 struct Output {  // n floats between two guards
-  std::vector<float> data;
-  explicit Output(i64 n) : data(static_cast<std::size_t>(n) + 2 * kGuard, kUntouched) {}
-  float* begin() { return data.data() + kGuard; }
-  operator void*() { return begin(); }
+  Tensor data;
+  explicit Output(i64 n) : data(full({n + 2 * kGuard}, kUntouched, DType::f32, kDevice)) {}
+  float* begin() const { return static_cast<float*>(data.raw()) + kGuard; }
+  operator void*() const { return begin(); }
   bool clean() const {
+    const std::vector<float> all = data.values();
     const auto untouched = [](float v) { return v == kUntouched; };
-    return std::all_of(data.begin(), data.begin() + kGuard, untouched) &&
-           std::all_of(data.end() - kGuard, data.end(), untouched) &&
-           std::none_of(data.begin() + kGuard, data.end() - kGuard, untouched);
+    return std::all_of(all.begin(), all.begin() + kGuard, untouched) &&
+           std::all_of(all.end() - kGuard, all.end(), untouched) &&
+           std::none_of(all.begin() + kGuard, all.end() - kGuard, untouched);
   }
 };
 
-std::vector<float> input(i64 n) {
+std::vector<float> numbers(i64 n) {
   std::vector<float> x(static_cast<std::size_t>(n));
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) / 8 - 1;
   return x;
 }
 
+struct Input {
+  Tensor data;
+  explicit Input(const std::vector<float>& values)
+      : data(from_values({static_cast<i64>(values.size())}, values, DType::f32, kDevice)) {}
+  explicit Input(i64 n) : Input(numbers(n)) {}
+  float* begin() const { return static_cast<float*>(data.raw()); }
+};
+
 }  // namespace
 
 TEST_CASE("elementwise kernels and reductions stay in bounds") {
-  const k::Kernels& kernels = bp::kernels(Device{});
+  const k::Kernels& kernels = bp::kernels(kDevice);
   for (i64 n = 1; n <= 70; ++n) {
     CAPTURE(n);
-    const std::vector<float> x = input(3 * n);
-    const float* const in = x.data();
+    const Input x(3 * n);
+    const float* const in = x.begin();
     Output filled(n), op(n), slope(n), sum(n), total(1), last(n), copy(3 * n), soft(3 * n), soft_dx(3 * n);
     kernels.fill({filled, n, 2.0f, DType::f32});
     kernels.unary({k::UnaryOp::gelu, in, op, n, DType::f32, 0, 0});
@@ -60,9 +71,9 @@ TEST_CASE("elementwise kernels and reductions stay in bounds") {
     for (const Output* o : {&y, &stats, &dx, &dw, &db}) CHECK(o->clean());
 
     Output bn_y(3 * n), bn_stats(2 * n), bn_dx(3 * n), bn_dw(n), bn_db(n);
-    std::vector<float> running(static_cast<std::size_t>(n), 1.0f);
-    kernels.batch_norm({in, in, in, bn_y, running.data(), running.data(), bn_stats.begin(), 3, n, 1e-5f, 0.1f,
-                        true, k::Act::gelu, DType::f32});
+    const Input running(std::vector<float>(static_cast<std::size_t>(n), 1.0f));
+    kernels.batch_norm({in, in, in, bn_y, running.begin(), running.begin(), bn_stats.begin(), 3, n, 1e-5f,
+                        0.1f, true, k::Act::gelu, DType::f32});
     kernels.batch_norm_backward(
         {in, in, in, in, bn_stats.begin(), bn_dx, bn_dw, bn_db, 3, n, true, k::Act::gelu, DType::f32});
     for (const Output* o : {&bn_y, &bn_stats, &bn_dx, &bn_dw, &bn_db}) CHECK(o->clean());
@@ -78,28 +89,27 @@ TEST_CASE("elementwise kernels and reductions stay in bounds") {
                               n,         1,         0.1f,      DType::f32};
     const k::SquaredNorms::Item terms{in, n, DType::f32};
     kernels.squared_norms({&terms, 1, squares.begin()});
-    const float schedule[4] = {0.1f, 1, 1, 0.5f};
-    kernels.adamw({&item, 1, schedule, squares.begin(), 0, 0.9f, 0.99f, 1e-8f});
+    const Input schedule(std::vector<float>{0.1f, 1, 1, 0.5f});
+    kernels.adamw({&item, 1, schedule.begin(), squares.begin(), 0, 0.9f, 0.99f, 1e-8f});
     for (const Output* o : {&w, &m, &v, &average, &weights, &squares}) CHECK(o->clean());
 
-    // bf16, two of them to a float
-    std::vector<float> half(static_cast<std::size_t>(n) + 2 * kGuard, kUntouched);
-    auto* const from = reinterpret_cast<bf16*>(half.data() + kGuard);
-    kernels.cast({in, from, n, DType::f32, DType::bf16});
-    const auto* const guard = reinterpret_cast<const bf16*>(&kUntouched);
-    for (i64 i = n; i < n + 32; ++i) REQUIRE(from[i].bits == guard[i % 2].bits);
+    const Tensor half = full({n + 2 * kGuard}, -3, DType::bf16, kDevice);
+    kernels.cast({in, static_cast<bf16*>(half.raw()) + kGuard, n, DType::f32, DType::bf16});
+    const std::vector<float> halves = half.values();
+    for (i64 i = 0; i < n + 2 * kGuard; ++i)
+      REQUIRE((halves[static_cast<std::size_t>(i)] == -3) == (i < kGuard || i >= kGuard + n));
   }
 }
 
 TEST_CASE("kernels over maps stay in bounds") {
-  const k::Kernels& kernels = bp::kernels(Device{});
+  const k::Kernels& kernels = bp::kernels(kDevice);
   for (const i64 c : {1, 3, 8, 15, 16, 17, 33})
     for (const i64 w : {1, 2, 5, 8}) {
       CAPTURE(c);
       CAPTURE(w);
       const i64 n = 2, h = 3, o = 7;
-      const std::vector<float> x = input(n * h * w * std::max(c, o) + o * 9 * c);
-      const float* const in = x.data();
+      const Input x(n * h * w * std::max(c, o) + o * 9 * c);
+      const float* const in = x.begin();
       Output y(n * h * w * o), dx(n * h * w * c), dw(o * 9 * c);
       kernels.conv2d({in, in, in, y, n, h, w, c, o, 3, 3, 1, 1, k::Act::none, DType::f32});
       kernels.conv2d_backward({in, in, in, dx, dw, n, h, w, c, o, 3, 3, 1, 1, DType::f32});
@@ -120,9 +130,9 @@ TEST_CASE("kernels over maps stay in bounds") {
 }
 
 TEST_CASE("products and attention stay in bounds") {
-  const k::Kernels& kernels = bp::kernels(Device{});
-  const std::vector<float> x = input(40000);
-  const float* const in = x.data();
+  const k::Kernels& kernels = bp::kernels(kDevice);
+  const Input x(40000);
+  const float* const in = x.begin();
   for (const i64 m : {1, 13, 14, 15, 29})
     for (const i64 n : {1, 15, 16, 31, 32, 33, 50}) {
       CAPTURE(m);
@@ -133,9 +143,9 @@ TEST_CASE("products and attention stay in bounds") {
       CHECK(c.clean());
       Output t(m * n);
       // A and B end where the memory that may be read does.
-      const std::vector<float> a = input(9 * m), b = input(9 * n);
-      kernels.matmul({a.data(), b.data(), t, m, n, 9,  true, false,        m,     n,         n,
-                      1,        0,        0, 0, 1, in, in,   k::Act::gelu, false, DType::f32});
+      const Input a(9 * m), b(9 * n);
+      kernels.matmul({a.begin(), b.begin(), t, m, n, 9,  true, false,        m,     n,         n,
+                      1,         0,         0, 0, 1, in, in,   k::Act::gelu, false, DType::f32});
       CHECK(t.clean());
     }
   for (const i64 d : {5, 16, 33}) {
@@ -173,17 +183,18 @@ TEST_CASE("products and attention stay in bounds") {
 }
 
 TEST_CASE("products add to what is there, times alpha, and apply the epilogue") {
-  const k::Kernels& kernels = bp::kernels(Device{});
+  const k::Kernels& kernels = bp::kernels(kDevice);
   const i64 m = 17, n = 37, depth = 1030, lda = m + 2, ldb = n + 3, ldc = n + 5;
-  const std::vector<float> a = input(depth * lda), b = input(depth * ldb), start = input(m * ldc);
-  std::vector<float> added = start, whole = start;
-  k::Matmul p{a.data(), b.data(), added.data(), m,    n,         depth, true, false,
-              lda,      ldb,      ldc,          1,    0,         0,     0,    0.25f,
-              nullptr,  nullptr,  k::Act::none, true, DType::f32};
+  const std::vector<float> a = numbers(depth * lda), b = numbers(depth * ldb), start = numbers(m * ldc);
+  const Input da(a), db(b), dstart(start), sum(start), all(start);
+  k::Matmul p{da.begin(), db.begin(), sum.begin(),  m,    n,         depth, true, false,
+              lda,        ldb,        ldc,          1,    0,         0,     0,    0.25f,
+              nullptr,    nullptr,    k::Act::none, true, DType::f32};
   kernels.matmul(p);
-  p.c = whole.data(), p.bias = start.data() + 1, p.residual = start.data(), p.act = k::Act::relu,
+  p.c = all.begin(), p.bias = dstart.begin() + 1, p.residual = dstart.begin(), p.act = k::Act::relu,
   p.accumulate = false;
   kernels.matmul(p);
+  const std::vector<float> added = sum.data.values(), whole = all.data.values();
   for (i64 i = 0; i < m; ++i)
     for (i64 j = 0; j < ldc; ++j) {
       const std::size_t at = static_cast<std::size_t>(i * ldc + j);
@@ -192,44 +203,43 @@ TEST_CASE("products add to what is there, times alpha, and apply the epilogue") 
         CHECK(whole[at] == start[at]);
         continue;
       }
-      double sum = 0;
+      double product = 0;
       for (i64 r = 0; r < depth; ++r)
-        sum += static_cast<double>(a[static_cast<std::size_t>(r * lda + i)]) *
-               static_cast<double>(b[static_cast<std::size_t>(r * ldb + j)]);
+        product += static_cast<double>(a[static_cast<std::size_t>(r * lda + i)]) *
+                   static_cast<double>(b[static_cast<std::size_t>(r * ldb + j)]);
       const double before = static_cast<double>(start[at]),
                    bias = static_cast<double>(start[static_cast<std::size_t>(j + 1)]);
-      CHECK(static_cast<double>(added[at]) == doctest::Approx(before + 0.25 * sum).epsilon(1e-5));
+      CHECK(static_cast<double>(added[at]) == doctest::Approx(before + 0.25 * product).epsilon(1e-5));
       CHECK(static_cast<double>(whole[at]) ==
-            doctest::Approx(before + std::max(0.0, 0.25 * sum + bias)).epsilon(1e-5));
+            doctest::Approx(before + std::max(0.0, 0.25 * product + bias)).epsilon(1e-5));
     }
 }
 
 TEST_CASE("kernels that may write over an input do so") {
-  const k::Kernels& kernels = bp::kernels(Device{});
+  const k::Kernels& kernels = bp::kernels(kDevice);
   const i64 n = 40007;  // more than one parallel range, with a tail
-  const std::vector<float> x = input(n), b{3.0f};
-  std::vector<float> y(x.size());
+  const Input x(n), b(std::vector<float>{3.0f});
   const auto same_in_place = [&](auto run) {
-    run(x.data(), y.data());
-    std::vector<float> z = x;
-    run(z.data(), z.data());
-    CHECK(z == y);
+    const Input y(n), z(n);
+    run(x.begin(), y.begin());
+    run(z.begin(), z.begin());
+    CHECK(z.data.values() == y.data.values());
   };
   same_in_place([&](const float* in, float* out) {
     kernels.unary({k::UnaryOp::gelu, in, out, n, DType::f32, 0, 0});
   });
   same_in_place([&](const float* in, float* out) {
-    kernels.unary_backward({k::UnaryOp::gelu, x.data(), in, out, n, DType::f32, 0});
+    kernels.unary_backward({k::UnaryOp::gelu, x.begin(), in, out, n, DType::f32, 0});
   });
   same_in_place([&](const float* in, float* out) {
-    kernels.binary({k::BinaryOp::mul, in, b.data(), out, 1, {n}, {1}, {0}, DType::f32});
+    kernels.binary({k::BinaryOp::mul, in, b.begin(), out, 1, {n}, {1}, {0}, DType::f32});
   });
   same_in_place([&](const float* in, float* out) {
-    kernels.binary({k::BinaryOp::sub, b.data(), in, out, 1, {n}, {0}, {1}, DType::f32});
+    kernels.binary({k::BinaryOp::sub, b.begin(), in, out, 1, {n}, {0}, {1}, DType::f32});
   });
   same_in_place([&](const float* in, float* out) {  // the residual is C
-    kernels.matmul({.a = x.data(),
-                    .b = x.data(),
+    kernels.matmul({.a = x.begin(),
+                    .b = x.begin(),
                     .c = out,
                     .m = 53,
                     .n = 71,
@@ -249,6 +259,5 @@ TEST_CASE("kernels that may write over an input do so") {
                     .act = k::Act::none,
                     .accumulate = false,
                     .dtype = DType::f32});
-    std::copy(x.begin() + 53 * 71, x.end(), out + 53 * 71);
   });
 }

@@ -1,4 +1,7 @@
+#include <cstdlib>
+
 #include "tests/op_cases_parts.h"
+#include "tests/test_device.h"
 
 namespace bp::testing {
 
@@ -7,6 +10,10 @@ const std::vector<Case>& op_cases() {
     std::vector<Case> all;
     for (const auto add_to : {add_elementwise, add_products, add_convolutions, add_attentions, add_training})
       add_to(all);
+    const char* wanted = std::getenv("BOXPROMPT_TEST_OPS");
+    const bool emulated = test_device().type == Device::Type::simt;
+    std::erase_if(
+        all, [&](const Case& c) { return (wanted && !c.name.starts_with(wanted)) || (emulated && c.large); });
     return all;
   }();
   return cases;

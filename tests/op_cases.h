@@ -46,9 +46,11 @@ struct Case {
   double low = -1, high = 1;  // range of the inputs
   double slack = 1;           // widens the tolerance where the op itself magnifies rounding
   bool gradient = true;
-  int samples = 40;  // entries of each input that the gradient check perturbs
+  int samples = 40;    // entries of each input that the gradient check perturbs
+  bool large = false;  // left out where every multiplication is emulated
 };
 
+// All cases, or those whose names begin with what the environment variable BOXPROMPT_TEST_OPS says.
 const std::vector<Case>& op_cases();
 
 }  // namespace bp::testing

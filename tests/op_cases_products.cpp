@@ -60,6 +60,7 @@ void add_matmul(std::vector<Case>& cases) {
              }};
       c.terms = s.k;
       c.samples = s.samples;
+      c.large = y_shape.numel() * s.k > 4000000;
       cases.push_back(c);
     }
 }

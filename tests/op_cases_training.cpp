@@ -34,8 +34,9 @@ Case batch_norm_case(const Shape& s, bool training, float eps, Act act = Act::no
          {s, {s[-1]}, {s[-1]}},
          [=](const Tensors& x) {
            const Shape channels{s[-1]};
-           return batch_norm(x[0], x[1], x[2], from_values(channels, means), from_values(channels, vars),
-                             training, 0.1f, eps, act);
+           const Device device = x[0].device();
+           return batch_norm(x[0], x[1], x[2], from_values(channels, means, DType::f32, device),
+                             from_values(channels, vars, DType::f32, device), training, 0.1f, eps, act);
          },
          [=](const Arrays& x) {
            return batch_norm_reference(x, {means.begin(), means.end()}, {vars.begin(), vars.end()}, training,
@@ -73,7 +74,7 @@ void add_bce_with_logits(std::vector<Case>& cases) {
            [=](const Tensors& x) {
              std::vector<float> targets;
              for (i64 i = 0; i < n; ++i) targets.push_back(static_cast<float>(target(i)));
-             return bce_with_logits(x[0], from_values({n}, targets, x[0].dtype()));
+             return bce_with_logits(x[0], from_values({n}, targets, x[0].dtype(), x[0].device()));
            },
            [=](const Arrays& x) {
              Array y{Shape{}};

@@ -8,15 +8,18 @@
 
 #include "engine/ops.h"
 #include "engine/param.h"
+#include "tests/test_device.h"
 
 using namespace bp;
 
 namespace {
 
+const Device kDevice = testing::test_device();
+
 Tensor counting(const Shape& shape) {
   std::vector<float> values(static_cast<std::size_t>(shape.numel()));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
-  return from_values(shape, values);
+  return from_values(shape, values, DType::f32, kDevice);
 }
 
 }  // namespace
@@ -231,7 +234,8 @@ TEST_CASE("casts round to the nearest even and keep what is not a number") {
   add_bits(0x7f7fffff, 0x7f800000);  // the largest f32 rounds to infinity
   add_bits(0x00000001, 0x00000000);
   while (values.size() < 41) add_bits(0xbf808001, 0xbf810000);  // more than one vector, with a tail
-  const std::vector<float> got = cast(cast(from_values({41}, values), DType::bf16), DType::f32).values();
+  const std::vector<float> got =
+      cast(cast(from_values({41}, values, DType::f32, kDevice), DType::bf16), DType::f32).values();
   for (std::size_t i = 0; i < got.size(); ++i) {
     CAPTURE(i);
     if (std::isnan(expected[i]))
@@ -250,18 +254,19 @@ TEST_CASE("a cast passes its gradient on in the type of its input") {
 }
 
 TEST_CASE("integer tensors can be moved") {
-  const Tensor x = full({2, 3}, 7, DType::i32), image = full({3, 5, 2}, 200, DType::u8);
+  const Tensor x = full({2, 3}, 7, DType::i32, kDevice), image = full({3, 5, 2}, 200, DType::u8, kDevice);
   CHECK(permute(x, {1, 0}).values() == std::vector<float>(6, 7));
   CHECK(concat({image, image}, 1).shape() == Shape{3, 10, 2});
   CHECK(slice(image, 1, 1, 3).values() == std::vector<float>(12, 200));
 }
 
 TEST_CASE("an empty batch gives empty results and no gradient") {
-  Tensor x = zeros({0, 5, 4, 8}), w = full({8, 3, 3, 8}, 1), taps = full({3, 3, 8}, 1), row = full({8}, 1);
+  const auto ones = [](const Shape& shape) { return full(shape, 1, DType::f32, kDevice); };
+  Tensor x = ones({0, 5, 4, 8}), w = ones({8, 3, 3, 8}), taps = ones({3, 3, 8}), row = ones({8});
   for (Tensor* p : {&x, &w, &taps, &row}) p->requires_grad();
   Tensor y = depthwise(conv2d(x, w, row, 1, 1, Act::gelu), taps, row, 1);
   y = resize_bilinear(softmax(layer_norm(add(y, row), row, row, 1e-5f)), 3, 2);
-  y = linear(y, full({8, 8}, 1), row, Act::relu);
+  y = linear(y, ones({8, 8}), row, Act::relu);
   y = permute(concat({y, y}, 3), {0, 2, 1, 3});
   CHECK(y.shape() == Shape{0, 2, 3, 16});
   backward(sum(y));
@@ -305,7 +310,7 @@ TEST_CASE("images are normalised and padded with zeros") {
   Tensor x = empty({3, 2, 3}, DType::u8);
   for (i64 i = 0; i < x.numel(); ++i) x.data<u8>()[i] = static_cast<u8>(i * 13);
   const float mean[3] = {10, 20, 30}, std[3] = {2, 4, 8};
-  const Tensor y = normalize_pad(x, 5, 4, mean, std);
+  const Tensor y = normalize_pad(to(x, kDevice), 5, 4, mean, std);
   CHECK(y.shape() == Shape{1, 5, 4, 3});
   const std::vector<float> values = y.values();
   for (i64 row = 0; row < 5; ++row)
@@ -317,5 +322,5 @@ TEST_CASE("images are normalised and padded with zeros") {
         CHECK(values[static_cast<std::size_t>((row * 4 + column) * 3 + c)] ==
               doctest::Approx(expected).epsilon(1e-6));
       }
-  CHECK(resize_pil(x, 3, 2).values() == x.values());
+  CHECK(resize_pil(to(x, kDevice), 3, 2).values() == x.values());
 }

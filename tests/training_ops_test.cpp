@@ -5,10 +5,17 @@
 #include <limits>
 
 #include "engine/ops.h"
+#include "tests/test_device.h"
 
 using namespace bp;
 
 namespace {
+
+const Device kDevice = testing::test_device();
+
+Tensor there(const Tensor& x) {
+  return to(x, kDevice);
+}
 
 // Values of channel i around i, with a spread that grows with it.
 std::vector<float> rows_of(i64 rows, i64 cols) {
@@ -26,19 +33,19 @@ TEST_CASE("batch_norm moves the running statistics to the batch's mean and unbia
     CAPTURE(rows);
     const i64 cols = 19;
     const std::vector<float> x = rows_of(rows, cols);
-    const Tensor mean = full({cols}, 3), var = full({cols}, 2), w = full({cols}, 1), b = zeros({cols});
-    const Tensor input = from_values({rows, cols}, x);
+    const Tensor mean = there(full({cols}, 3)), var = there(full({cols}, 2)), w = there(full({cols}, 1)),
+                 b = there(zeros({cols})), input = there(from_values({rows, cols}, x));
     batch_norm(input, w, b, mean, var, true, 0.25f);
+    const std::vector<float> before = mean.values(), before_var = var.values();
     for (i64 i = 0; i < cols; ++i) {
       double m = 0, v = 0;
       for (i64 r = 0; r < rows; ++r)
         m += x[static_cast<std::size_t>(r * cols + i)] / static_cast<double>(rows);
       for (i64 r = 0; r < rows; ++r)
         v += std::pow(x[static_cast<std::size_t>(r * cols + i)] - m, 2) / static_cast<double>(rows - 1);
-      CHECK(mean.data<float>()[i] == doctest::Approx(0.75 * 3 + 0.25 * m).epsilon(1e-6));
-      CHECK(var.data<float>()[i] == doctest::Approx(0.75 * 2 + 0.25 * v).epsilon(1e-6));
+      CHECK(before[static_cast<std::size_t>(i)] == doctest::Approx(0.75 * 3 + 0.25 * m).epsilon(1e-6));
+      CHECK(before_var[static_cast<std::size_t>(i)] == doctest::Approx(0.75 * 2 + 0.25 * v).epsilon(1e-6));
     }
-    const std::vector<float> before = mean.values(), before_var = var.values();
     batch_norm(input, w, b, mean, var, false);
     CHECK(mean.values() == before);
     CHECK(var.values() == before_var);
@@ -51,9 +58,9 @@ TEST_CASE("bce_with_logits is stable where probabilities are not") {
   const std::vector<float> targets{1, 0, 0, 1, 0, 1, 0.5f};
   for (std::size_t i = 0; i < logits.size(); ++i) {
     CAPTURE(i);
-    Tensor x = full({1}, logits[i]);
+    Tensor x = there(full({1}, logits[i]));
     x.requires_grad();
-    const Tensor loss = bce_with_logits(x, full({1}, targets[i]));
+    const Tensor loss = bce_with_logits(x, there(full({1}, targets[i])));
     const bool agree = (logits[i] > 0) == (targets[i] == 1);
     const float size = std::abs(logits[i]);
     CHECK(loss.item() == doctest::Approx(size == 0 ? std::log(2.0) : agree ? 0.0 : size).epsilon(1e-6));
@@ -69,13 +76,13 @@ TEST_CASE("bce_with_logits refuses targets that are no probabilities, wherever t
       CAPTURE(at);
       Tensor targets = full({9000}, 1);
       targets.data<float>()[at] = bad;
-      CHECK_THROWS_WITH_AS(bce_with_logits(zeros({9000}), targets),
+      CHECK_THROWS_WITH_AS(bce_with_logits(there(zeros({9000})), there(targets)),
                            "bce_with_logits: 1 of 9000 targets are not in [0,1]", Error);
     }
 }
 
 TEST_CASE("l2_normalize keeps zeros, and a NaN") {
-  Tensor x = from_values({3, 2}, std::vector<float>{0, 0, 3, 4, NAN, 1});
+  Tensor x = there(from_values({3, 2}, std::vector<float>{0, 0, 3, 4, NAN, 1}));
   x.requires_grad();
   const Tensor y = l2_normalize(x);
   CHECK(y.values()[0] == 0);
