@@ -126,8 +126,10 @@ inline bool close(const Floats& y, const Floats& wanted, double tolerance, bool 
 }
 
 // Checks the emulated kernel in f32 and bf16 against the CPU's in f32 on the same (rounded) numbers. Inputs
-// must stay as they were.
-inline void check_kernel(const std::vector<Operand>& operands, const Call& call, double tolerance = 2e-6) {
+// must stay as they were. `tolerance` is relative to the largest value; `bf16_tolerance` is for kernels that
+// round to bf16 on the way, too.
+inline void check_kernel(const std::vector<Operand>& operands, const Call& call, double tolerance = 2e-6,
+                         double bf16_tolerance = 0) {
   using simt::OrderKind;
   for (const DType dtype : {DType::f32, DType::bf16}) {
     CAPTURE(name_of(dtype));
@@ -144,9 +146,11 @@ inline void check_kernel(const std::vector<Operand>& operands, const Call& call,
       for (std::size_t i = 0; i < operands.size(); ++i) {
         CAPTURE(i);
         const Operand& x = operands[i];
+        const bool rounded = !x.always_f32 && dtype == DType::bf16;
         std::string where;
         const bool good =
-            x.output ? close(got[i], wanted[i], tolerance, !x.always_f32 && dtype == DType::bf16, where)
+            x.output ? close(got[i], wanted[i], rounded ? std::max(tolerance, bf16_tolerance) : tolerance,
+                             rounded, where)
                      : close(got[i], plain[i].values, 0, false, where);
         CHECK_MESSAGE(good, where);
       }
