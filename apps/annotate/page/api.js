@@ -13,7 +13,7 @@ export class Refused extends Error {
 const token = new URLSearchParams(location.search).get('token');
 const patience = 30000; // ms
 
-async function request(path, { method = 'GET', body, signal, keepalive = false, limit = patience } = {}) {
+async function request(path, { method = 'GET', body, signal, keepalive = false, limit = patience, cache = 'no-store' } = {}) {
   const headers = {};
   if (token) headers['X-Token'] = token;
   if (body !== undefined) headers['Content-Type'] = 'application/json';
@@ -25,7 +25,7 @@ async function request(path, { method = 'GET', body, signal, keepalive = false, 
       method,
       headers,
       keepalive,
-      cache: 'no-store',
+      cache,
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0],
     });
@@ -50,7 +50,7 @@ async function json(path, options) {
 }
 
 async function blob(path, signal) {
-  const response = await request(path, { signal });
+  const response = await request(path, { signal, cache: 'default' });
   try {
     return await response.blob();
   } catch (error) {
