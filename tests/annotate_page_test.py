@@ -445,8 +445,10 @@ class PageTest(unittest.TestCase):
         self.near(self.boxes()[0], [400, 50, 600, 250])
         wait("saved", self.saved)
         self.assertEqual(self.boxes(), [box["box"] for box in self.server.stored(ROCKET)["boxes"]])
-        self.keys("z", held=[Keys.CONTROL, Keys.SHIFT])
+        self.keys("z", held=[Keys.CONTROL])
         self.assertEqual(2, len(self.boxes()))
+        self.keys("z", held=[Keys.CONTROL])
+        self.assertEqual(1, len(self.boxes()))
         wait("saved", self.saved)
         self.no_errors()
 

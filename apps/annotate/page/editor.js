@@ -248,13 +248,14 @@ export class Editor extends EventTarget {
   conflict({ document, mine }) {
     const history = this.history(document);
     if (!samePlace(history.now, mine)) history.push({ authentic: mine.authentic, boxes: this.dress(mine.boxes) });
+    const ours = history.now;
     this.replace(document);
     const count = document.state.boxes.length;
     const what = document.state.authentic ? 'authentic' : count === 1 ? '1 box' : `${count} boxes`;
     const here = document === this.document;
     this.say(`Another window changed ${here ? 'this image' : document.name}: now as saved there (${what}).`, {
       stays: true,
-      action: here ? { label: 'Bring back mine', run: () => this.undo() } : null,
+      action: here ? { label: 'Bring back mine', run: () => document === this.document && this.push(ours) } : null,
     });
   }
 
