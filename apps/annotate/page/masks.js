@@ -7,11 +7,15 @@ export function decode({ size: [height, width], counts }) {
   let at = 0;
   let value = 0;
   for (const count of counts) {
+    const end = Math.min(at + count, pixels.length);
     if (value) {
-      const end = Math.min(at + count, pixels.length);
-      for (let i = at; i < end; ++i) pixels[(i % height) * width + Math.floor(i / height)] = 1;
+      let [x, y] = [Math.floor(at / height), at % height];
+      for (; at < end; ++at) {
+        pixels[y * width + x] = 1;
+        if (++y === height) [x, y] = [x + 1, 0];
+      }
     }
-    at += count;
+    at = end;
     value ^= 1;
   }
   return { pixels, width, height };
