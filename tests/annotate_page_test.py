@@ -64,14 +64,14 @@ def fewer_colors(path, limit=380_000):
 class Server:
     """The server under test on a copy of the sample photographs."""
 
-    def __init__(self):
+    def __init__(self, *arguments):
         self.temporary = tempfile.mkdtemp(prefix="annotate_page_")
         self.folder = pathlib.Path(self.temporary) / "photos"
         self.folder.mkdir()
         for name in (ASTRONAUT, CHELSEA, COFFEE, ROCKET):
             shutil.copy(SAMPLES / name, self.folder)
         mock = f"{shlex.quote(sys.executable)} {shlex.quote(str(HERE / 'annotate_page_mock.py'))} {{folder}}"
-        command = shlex.split((options.server or mock).replace("{folder}", shlex.quote(str(self.folder))))
+        command = shlex.split((options.server or mock).replace("{folder}", shlex.quote(str(self.folder)))) + list(arguments)
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         for line in self.process.stdout:
             found = re.search(r"http://\S+/", line)
@@ -101,6 +101,7 @@ class Server:
     def close(self):
         self.process.terminate()
         self.process.wait()
+        self.process.stdout.close()
         shutil.rmtree(self.temporary)
 
 
@@ -404,7 +405,43 @@ class PageTest(unittest.TestCase):
         self.assertEqual(plain, self.mask())  # at once: it was not forgotten
         self.assertEqual(1, len(self.boxes()))
 
+    def with_another_stand_in(self, *arguments):
+        if options.server:
+            self.skipTest("only the stand-in does this on request")
+        usual, self.server = self.server, Server(*arguments)
+        self.addCleanup(lambda server: (server.close(), setattr(self, "server", usual)), self.server)
+
+    def test_the_mask_comes_once_the_embedding_is_ready(self):
+        self.with_another_stand_in("--slow", "4")
+        self.open(COFFEE, [])
+        self.drag((165, 10), (418, 315))
+        self.assertIn("looking", self.find("#teacher").text)
+        self.assertIsNone(self.mask())
+        self.wait_mask()
+        self.assertEqual("Teacher ready", self.find("#teacher").text)
+
+    def test_boxes_only(self):
+        self.with_another_stand_in("--boxes-only")
+        self.open(COFFEE, [])
+        self.drag((165, 10), (418, 315))
+        self.assertEqual("Boxes only", self.find("#teacher").text)
+        self.assertFalse(self.find("#choices").is_displayed())
+        self.keys("m")
+        self.assertIn("Without a teacher", self.find("#note").text)
+        wait("saved", self.saved)
+        self.no_errors()
+
     # -- saving --
+
+    def test_a_server_in_trouble(self):
+        self.with_another_stand_in()
+        self.open(ROCKET, [])
+        self.server.ask("test/down", "POST", {"down": True})
+        self.drag((300, 118), (346, 412))
+        wait("the state", lambda: "Offline" in self.find("#saved").text)
+        self.server.ask("test/down", "POST", {"down": False})
+        wait("saved", self.saved)
+        self.assertEqual(1, len(self.server.stored(ROCKET)["boxes"]))
 
     def test_reload_keeps(self):
         self.open(CHELSEA, [])
