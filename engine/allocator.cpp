@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "engine/backend.h"
 #include "engine/error.h"
@@ -19,13 +20,21 @@ std::size_t rounded(std::size_t bytes) {
   return std::max<std::size_t>(64, (bytes + step - 1) / step * step);
 }
 
+bool keeps_blocks(Device device) {
+  return device.type == Device::Type::cpu || backend(device).cache_blocks;
+}
+
+std::size_t size_of_block(std::size_t bytes, Device device) {
+  return keeps_blocks(device) ? rounded(bytes) : std::max<std::size_t>(1, bytes);
+}
+
 class Cache {
  public:
   explicit Cache(Device device) : device_(device) {}
 
   void* take(std::size_t bytes) {
     std::lock_guard lock(mutex_);
-    const std::size_t size = keeps_blocks() ? rounded(bytes) : std::max<std::size_t>(1, bytes);
+    const std::size_t size = size_of_block(bytes, device_);
     // A cached block may be up to an eighth larger than asked for.
     auto it = free_.lower_bound(size);
     if (it != free_.end() && it->first <= size + size / 8) {
@@ -56,7 +65,7 @@ class Cache {
     std::lock_guard lock(mutex_);
     const auto it = sizes_.find(block);
     stats_.live -= it->second;
-    if (keeps_blocks()) {
+    if (keeps_blocks(device_)) {
       stats_.cached += it->second;
       free_.emplace(it->second, block);
     } else {
@@ -82,7 +91,6 @@ class Cache {
   static constexpr std::size_t kSlack = std::size_t{64} << 20;
 
   bool on_host() const { return device_.type == Device::Type::cpu; }
-  bool keeps_blocks() const { return on_host() || backend(device_).cache_blocks; }
   void* obtain(std::size_t size) const {
     return on_host() ? allocate_host(size) : backend(device_).allocate(size);
   }
@@ -128,11 +136,65 @@ Cache& cache(Device device) {
   return others->try_emplace({device.type, device.index}, device).first->second;
 }
 
-}  // namespace
-
-std::shared_ptr<void> allocate(std::size_t bytes, Device device) {
+std::shared_ptr<void> from_cache(std::size_t bytes, Device device) {
   Cache& from = cache(device);
   return {from.take(bytes), [&from](void* block) { from.give(block); }};
+}
+
+}  // namespace
+
+// Only a block of the same size is used again: then as many of each size are enough as one run holds at once,
+// whatever lay free when it began.
+struct Arena::Blocks {
+  const Device device;
+  std::mutex mutex{};
+  std::multimap<std::size_t, void*> free{};
+  std::vector<std::shared_ptr<void>> all{};
+  std::size_t bytes = 0;
+  bool closed = false;
+
+  static std::shared_ptr<void> take(const std::shared_ptr<Blocks>& from, std::size_t size) {
+    const std::lock_guard lock(from->mutex);
+    auto it = from->free.find(size);
+    if (it == from->free.end()) {
+      require(!from->closed, "graph: ", size, " bytes on ", from->device,
+              " that were not asked for when its memory was planned");
+      from->all.push_back(from_cache(size, from->device));
+      from->bytes += size;
+      it = from->free.emplace(size, from->all.back().get());
+    }
+    void* const block = it->second;
+    from->free.erase(it);
+    return {block, [from, size](void* b) {
+              const std::lock_guard giving(from->mutex);
+              from->free.emplace(size, b);
+            }};
+  }
+};
+
+thread_local const Arena* Arena::in_use = nullptr;
+
+Arena::Arena(Device device) : blocks_(new Blocks{device}) {}
+
+std::size_t Arena::bytes() const {
+  const std::lock_guard lock(blocks_->mutex);
+  return blocks_->bytes;
+}
+void Arena::close() {
+  const std::lock_guard lock(blocks_->mutex);
+  blocks_->closed = true;
+}
+Arena::Use::Use(const Arena& arena) {
+  in_use = &arena;
+}
+Arena::Use::~Use() {
+  in_use = nullptr;
+}
+
+std::shared_ptr<void> allocate(std::size_t bytes, Device device) {
+  if (Arena::in_use && Arena::in_use->blocks_->device == device)
+    return Arena::Blocks::take(Arena::in_use->blocks_, size_of_block(bytes, device));
+  return from_cache(bytes, device);
 }
 
 MemoryStats memory_stats(Device device) {

@@ -21,6 +21,30 @@ struct MemoryStats {
 // no memory. Thread-safe.
 std::shared_ptr<void> allocate(std::size_t bytes, Device device);
 
+// Memory that stays together, for a graph that runs at the addresses it was recorded with. Its blocks are
+// taken from the device's cache and go back there with the arena and its last tensor.
+class Arena {
+ public:
+  explicit Arena(Device device);
+  std::size_t bytes() const;  // of all blocks
+  void close();               // no more blocks: from now on Error where none of its own is free
+
+  // While it lives, what this thread allocates on the device comes from the arena. Not nested.
+  class Use {
+   public:
+    explicit Use(const Arena& arena);
+    ~Use();
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+  };
+
+ private:
+  struct Blocks;
+  friend std::shared_ptr<void> allocate(std::size_t, Device);
+  std::shared_ptr<Blocks> blocks_;
+  static thread_local const Arena* in_use;
+};
+
 MemoryStats memory_stats(Device device = {});
 void reset_peak(Device device = {});
 void release_cached(Device device = {});  // gives cached blocks back to the system

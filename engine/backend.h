@@ -13,6 +13,15 @@ const k::Backend& backend(Device device);
 
 int device_count(Device::Type type);  // 0 where there is no backend
 
+// While it lives, this thread gets another backend for a device (engine/graph.cpp). Not nested.
+class Substitute {
+ public:
+  Substitute(Device device, const k::Backend& backend);
+  ~Substitute();
+  Substitute(const Substitute&) = delete;
+  Substitute& operator=(const Substitute&) = delete;
+};
+
 // For tests: puts a backend in the place of the one that was found, or null to have that back. No tensor may
 // live on its devices.
 void use_backend(Device::Type type, const k::Backend* backend);

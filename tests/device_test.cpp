@@ -2,63 +2,15 @@
 // tensors that move, the cache of memory, training and its state.
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <thread>
 
 #include "engine/backend.h"
-#include "engine/ops.h"
-#include "engine/optimizer.h"
-#include "tests/walled_backend.h"
+#include "tests/walled_case.h"
 
 using namespace bp;
+using namespace bp::testing;
 
 namespace {
-
-constexpr Device kHost{}, kWalled{Device::Type::cuda}, kSecond{Device::Type::cuda, 1};
-
-struct Walled {
-  explicit Walled(bool cache_blocks = true) {
-    use_backend(Device::Type::cuda, testing::walled_backend(cache_blocks));
-  }
-  ~Walled() { use_backend(Device::Type::cuda, nullptr); }
-};
-
-std::vector<float> wave(i64 n, double step) {
-  std::vector<float> x;
-  for (i64 i = 0; i < n; ++i) x.push_back(static_cast<float>(std::sin(step * static_cast<double>(i))));
-  return x;
-}
-
-// A little of all that training is made of.
-struct Net {
-  Tensor conv = from_values({8, 3, 3, 3}, wave(216, 0.7)), gamma = full({8}, 1), beta = zeros({8}),
-         mean = zeros({8}), variance = full({8}, 1), qkv = from_values({24, 8}, wave(192, 1.3)),
-         table = from_values({2, 16}, wave(32, 0.3)), norm = full({8}, 1),
-         out = from_values({1, 8}, wave(8, 0.9));
-  Params params{{"conv", {8, 3, 3, 3}, Layout::as_is, &conv},
-                {"gamma", {8}, Layout::as_is, &gamma},
-                {"beta", {8}, Layout::as_is, &beta},
-                {"mean", {8}, Layout::as_is, &mean, false},
-                {"variance", {8}, Layout::as_is, &variance, false},
-                {"qkv", {24, 8}, Layout::as_is, &qkv},
-                {"table", {2, 16}, Layout::as_is, &table},
-                {"norm", {8}, Layout::as_is, &norm},
-                {"out", {1, 8}, Layout::as_is, &out}};
-
-  explicit Net(Device device) {
-    to_device(params, device);
-    require_grad(params);
-  }
-  Net(const Net&) = delete;
-
-  Tensor operator()(const Tensor& x) {
-    Tensor y =
-        batch_norm(conv2d(x, conv, {}, 1, 1), gamma, beta, mean, variance, true, 0.1f, 1e-5f, Act::gelu);
-    y = window_attention(linear(y, qkv), {2, 4, true}, {}, {}, {}, table);
-    y = concat({layer_norm(y, norm, beta, 1e-5f), y}, 3);
-    return resize_bilinear(linear(slice(y, 3, 4, 12), out), 8, 8);
-  }
-};
 
 // Losses, weights and state after some steps.
 std::vector<float> train(Device device, int steps) {
@@ -187,16 +139,16 @@ TEST_CASE("each device keeps its own memory for reuse") {
   const Walled walled;
   const MemoryStats host = memory_stats(), second = memory_stats(kSecond);
   train(kWalled, 2);
-  const long allocated = testing::walled_calls().allocated;
+  const long allocated = walled_calls().allocated;
   train(kWalled, 2);
-  CHECK(testing::walled_calls().allocated == allocated);
+  CHECK(walled_calls().allocated == allocated);
   CHECK(memory_stats(kWalled).live == 0);
   CHECK(memory_stats(kWalled).cached > 0);
   CHECK(memory_stats(kSecond).system_calls == second.system_calls);
   CHECK(memory_stats().live == host.live);
-  const long released = testing::walled_calls().released;
+  const long released = walled_calls().released;
   release_cached(kWalled);
-  CHECK(testing::walled_calls().released > released);
+  CHECK(walled_calls().released > released);
   CHECK(memory_stats(kWalled).cached == 0);
   CHECK_THROWS_WITH_AS(
       empty({1 << 20, 1 << 20}, DType::f32, kWalled),
@@ -205,15 +157,15 @@ TEST_CASE("each device keeps its own memory for reuse") {
 
 TEST_CASE("a backend that wants no reuse gets every block back at once") {
   const Walled walled(false);
-  const long before = testing::walled_calls().allocated;
-  const auto live = [] { return testing::walled_calls().allocated - testing::walled_calls().released; };
+  const long before = walled_calls().allocated;
+  const auto live = [] { return walled_calls().allocated - walled_calls().released; };
   const long held = live();
   for (int i = 0; i < 3; ++i) {
     const Tensor x = full({100}, 1, DType::f32, kWalled);
     CHECK(live() == held + 1);
     CHECK(memory_stats(kWalled).live == 400);  // as asked for, so that a wall stands right behind
   }
-  CHECK(testing::walled_calls().allocated == before + 3);
+  CHECK(walled_calls().allocated == before + 3);
   CHECK(live() == held);
   CHECK(memory_stats(kWalled).cached == 0);
 }

@@ -1,3 +1,4 @@
+#include "engine/graph.h"
 #include "engine/ops/common.h"
 
 namespace bp {
@@ -13,8 +14,9 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& targets) {
   const Tensor outside = empty({1}, DType::f32, logits.device());
   kernels(logits).bce_with_logits({logits.raw(), targets.raw(), loss.raw(), raw_or_null(dx), floats(outside),
                                    logits.numel(), logits.dtype()});
-  require(outside.item() == 0, "bce_with_logits: ", outside.item(), " of ", targets.numel(),
-          " targets are not in [0,1]");
+  verify(outside, [n = targets.numel()](const std::vector<float>& count) {
+    require(count[0] == 0, "bce_with_logits: ", count[0], " of ", n, " targets are not in [0,1]");
+  });
   if (track) record(loss, {logits}, [dx](const Tensor& dy) { return Gradients{mul(dx, dy)}; });
   return loss;
 }
