@@ -1,5 +1,5 @@
-// Products and convolutions by NVIDIA's libraries (not in the emulator). Each returns false, and has done
-// nothing, where the library cannot compute this as exactly as our own kernels, or not at all.
+// Products and convolutions by NVIDIA's libraries (not in the emulator). Each returns false where the library
+// cannot compute this as exactly as our own kernels, or not at all; then those have to do all of it.
 //
 // BOXPROMPT_CUDA_PRODUCTS=own leaves everything to our own kernels. BOXPROMPT_CUDA_TF32=1 lets products and
 // convolutions of f32 round their operands to 10 bits of mantissa; without it they are in f32 throughout.

@@ -9,11 +9,6 @@ namespace bp::cuda {
   __attribute__((weak)) void name(const Args&) {               \
     throw std::runtime_error("no CUDA kernel yet for " #name); \
   }
-BP_PENDING(matmul, Matmul)
-BP_PENDING(conv2d, Conv2d)
-BP_PENDING(conv2d_backward, Conv2dBackward)
-BP_PENDING(depthwise, Depthwise)
-BP_PENDING(depthwise_backward, DepthwiseBackward)
 BP_PENDING(resize_bilinear, ResizeBilinear)
 BP_PENDING(resize_bilinear_backward, ResizeBilinearBackward)
 BP_PENDING(resize_pil, ResizePil)
