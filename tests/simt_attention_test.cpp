@@ -40,20 +40,21 @@ std::vector<Operand> inputs(const Lists& s) {
   return {random(s.batch * a.q_batch, 1), random(s.batch * a.k_batch, 2), random(s.batch * a.v_batch, 3)};
 }
 
+Call forward(const Lists& s) {
+  return [=](const k::Kernels& kernels, DType dtype, const Pointers& p) {
+    k::Attention a = arguments(s, dtype);
+    a.q = p[0], a.k = p[1], a.v = p[2], a.o = p[3], a.lse = static_cast<float*>(p[4]);
+    kernels.attention(a);
+  };
+}
+
 void check_forward(const Lists& s) {
   INFO("batch ", s.batch, " heads ", s.heads, " queries ", s.nq, " keys ", s.nk, " d ", s.d, " gap ", s.gap,
        " offset ", s.offset);
   std::vector<Operand> operands = inputs(s);
   operands.push_back(output(s.batch * s.nq * s.heads * s.d));
   operands.push_back(s.lse ? output_f32(s.batch * s.heads * s.nq) : null());
-  check_kernel(
-      operands,
-      [&](const k::Kernels& kernels, DType dtype, const Pointers& p) {
-        k::Attention a = arguments(s, dtype);
-        a.q = p[0], a.k = p[1], a.v = p[2], a.o = p[3], a.lse = static_cast<float*>(p[4]);
-        kernels.attention(a);
-      },
-      5e-6, 0x1p-8);
+  check_kernel(operands, forward(s), 5e-6, 0x1p-8);
 }
 
 // The backward's inputs are what the CPU's forward gives for the same numbers, in the type of each run.
@@ -106,6 +107,14 @@ TEST_CASE("attention of few queries: blocks share the keys") {
   check_forward(no_lse);
 }
 
+TEST_CASE("parts of the keys come together in one order") {
+  const Lists s{1, 2, 7, 411, 16};
+  std::vector<Operand> operands = inputs(s);
+  operands.push_back(output(s.nq * s.heads * s.d));
+  operands.push_back(output_f32(s.heads * s.nq));
+  check_bits(operands, forward(s));
+}
+
 TEST_CASE("attention of many queries: wide blocks") {
   check_forward({1, 1, 515, 70, 16});
   check_forward({1, 1, 513, 130, 32});
@@ -122,14 +131,7 @@ TEST_CASE("attention whose maximum moves from tile to tile, with logits of hundr
     operands[1].values[i] *= static_cast<float>(i / 32) / 200;
   operands.push_back(output(s.nq * s.d));
   operands.push_back(output_f32(s.nq));
-  check_kernel(
-      operands,
-      [&](const k::Kernels& kernels, DType dtype, const Pointers& p) {
-        k::Attention a = arguments(s, dtype);
-        a.q = p[0], a.k = p[1], a.v = p[2], a.o = p[3], a.lse = static_cast<float*>(p[4]);
-        kernels.attention(a);
-      },
-      1e-4, 0x1p-8);
+  check_kernel(operands, forward(s), 1e-4, 0x1p-8);
 }
 
 TEST_CASE("gradients of attention, at odd sizes") {

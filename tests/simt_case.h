@@ -159,4 +159,22 @@ inline void check_kernel(const std::vector<Operand>& operands, const Call& call,
   }
 }
 
+// Checks that the emulated kernel gives the same bits in every order of lanes and blocks.
+inline void check_bits(const std::vector<Operand>& operands, const Call& call) {
+  using simt::OrderKind;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    CAPTURE(name_of(dtype));
+    std::vector<Floats> first;
+    for (const OrderKind order :
+         {OrderKind{}, OrderKind{OrderKind::reverse, 0}, OrderKind{OrderKind::shuffled, 3}}) {
+      CAPTURE(static_cast<int>(order.kind));
+      simt::set_order(order);
+      const std::vector<Floats> got = after(simt::backend()->kernels, operands, dtype, call);
+      if (first.empty()) first = got;
+      CHECK(got == first);
+    }
+    simt::set_order({});
+  }
+}
+
 }  // namespace bp::testing

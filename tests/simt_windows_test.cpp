@@ -70,24 +70,29 @@ void check_forward(const Windows& s) {
 }
 
 // The backward's inputs are what the CPU's forward gives for the same numbers, in the type of each run.
-void check_backward(const Windows& s, bool dpad, bool dbias) {
-  CAPTURE(name(s));
+Call backward(const Windows& s) {
+  return [=](const k::Kernels& kernels, DType dtype, const Pointers& p) {
+    k::WindowAttention a = arguments(s, dtype, p);
+    const Block y(output(s.batch * s.h * s.w * s.heads * s.d), dtype), lse(output_f32(lse_size(s)), dtype);
+    a.y = y.data(), a.lse = static_cast<float*>(lse.data());
+    cpu::kernels().window_attention(a);
+    kernels.window_attention_backward({a, p[5], p[6], p[7], p[8]});
+  };
+}
+
+std::vector<Operand> backward_operands(const Windows& s, bool dpad, bool dbias) {
   std::vector<Operand> operands = inputs(s);
   const i64 c = s.heads * s.d, y_size = s.batch * s.h * s.w * c;
   operands.push_back(shifted(input(numbers(y_size, 6)), s.offset));
   operands.push_back(shifted(output(3 * y_size), s.offset));
   operands.push_back(dpad ? shifted(output(3 * c), s.offset) : null());
   operands.push_back(dbias ? shifted(output(s.heads * s.win_h * s.win_w), s.offset) : null());
-  check_kernel(
-      operands,
-      [&](const k::Kernels& kernels, DType dtype, const Pointers& p) {
-        k::WindowAttention a = arguments(s, dtype, p);
-        const Block y(output(y_size), dtype), lse(output_f32(lse_size(s)), dtype);
-        a.y = y.data(), a.lse = static_cast<float*>(lse.data());
-        cpu::kernels().window_attention(a);
-        kernels.window_attention_backward({a, p[5], p[6], p[7], p[8]});
-      },
-      1e-5, 0x1p-7);
+  return operands;
+}
+
+void check_backward(const Windows& s, bool dpad, bool dbias) {
+  CAPTURE(name(s));
+  check_kernel(backward_operands(s, dpad, dbias), backward(s), 1e-5, 0x1p-7);
 }
 
 }  // namespace
@@ -218,4 +223,17 @@ TEST_CASE("gradients of windows with a table") {
 TEST_CASE("gradients of windows without positions") {
   check_backward({.batch = 1, .h = 7, .w = 9, .heads = 2, .d = 24, .win_h = 4, .win_w = 4}, true, false);
   check_backward({.batch = 1, .h = 3, .w = 23, .heads = 1, .d = 100, .win_h = 3, .win_w = 23}, false, true);
+}
+
+TEST_CASE("what windows share, table and padding, is summed in one order") {
+  const Windows s{.batch = 2,
+                  .h = 9,
+                  .w = 11,
+                  .heads = 2,
+                  .d = 16,
+                  .win_h = 4,
+                  .win_w = 4,
+                  .per_head = true,
+                  .bias = true};
+  check_bits(backward_operands(s, true, true), backward(s));
 }

@@ -183,7 +183,7 @@ template <int D, class Source>
 void attend_with(const Source& source, KeyParts split) {
   using T = typename Source::Element;
   if constexpr (std::is_same_v<T, float>) {
-    launch_attend<AttendPlan<T, D, 1, 32, 3>>(source, split);
+    launch_attend<AttendPlan<T, D, 1, 32, D <= 80 ? 3 : 2>>(source, split);
   } else {
     // As much as registers hold.
     if constexpr (D <= 80) {

@@ -12,7 +12,7 @@ struct Positions;
 template <class F>
 struct Positions<Position::none, F> {
   template <class Source>
-  static int floats(const Source&, int) {
+  __host__ __device__ static int floats(const Source&, int) {
     return 0;
   }
   template <class Source>

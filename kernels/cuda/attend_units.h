@@ -69,24 +69,29 @@ struct Lists : UnitSizes {
   }
 
   struct Unit {
+    const Lists& all;
     const T *q, *k, *v;
-    i64 q_row, k_row, v_row, out_row, first_out, first_key_out;
+    i64 first_out, first_key_out;
 
-    __device__ __forceinline__ RowsOf<T, 1> query(int t) const { return {{q + t * q_row}}; }
+    __device__ __forceinline__ RowsOf<T, 1> query(int t) const { return {{q + t * all.q_row}}; }
     __device__ __forceinline__ RowsOf<T, 2> key_value(int t) const {
-      return {{k + t * k_row, v + t * v_row}};
+      return {{k + t * all.k_row, v + t * all.v_row}};
     }
     // Where the row of query t begins in [batch,nq,heads*d].
-    __device__ __forceinline__ i64 out(int t) const { return first_out + t * out_row; }
+    __device__ __forceinline__ i64 out(int t) const { return first_out + t * all.heads * all.d; }
     // Where a row of dq (part 0), dk or dv begins.
     __device__ __forceinline__ i64 gradient(int part, int t) const {
-      return (part == 0 ? first_out : first_key_out) + t * out_row;
+      return (part == 0 ? first_out : first_key_out) + t * all.heads * all.d;
     }
   };
   __device__ __forceinline__ Unit unit(i64 u) const {
     const i64 b = u / heads, at = u % heads * d, row = heads * d;
-    return {q + b * q_batch + at,   k + b * k_batch + at, v + b * v_batch + at, q_row, k_row, v_row, row,
-            b * queries * row + at, b * keys * row + at};
+    return {*this,
+            q + b * q_batch + at,
+            k + b * k_batch + at,
+            v + b * v_batch + at,
+            b * queries * row + at,
+            b * keys * row + at};
   }
   __device__ __forceinline__ int place(int) const { return 0; }
 };
