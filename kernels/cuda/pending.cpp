@@ -9,9 +9,5 @@ namespace bp::cuda {
   __attribute__((weak)) void name(const Args&) {               \
     throw std::runtime_error("no CUDA kernel yet for " #name); \
   }
-BP_PENDING(resize_bilinear, ResizeBilinear)
-BP_PENDING(resize_bilinear_backward, ResizeBilinearBackward)
-BP_PENDING(resize_pil, ResizePil)
-BP_PENDING(normalize_pad, NormalizePad)
 
 }  // namespace bp::cuda

@@ -62,12 +62,24 @@ struct alignas(sizeof(T) * N) Pack {
 template <class T>
 constexpr int kPackOf = 16 / static_cast<int>(sizeof(T));
 
+// A GPU stops at an address that is not aligned, and the emulator does too.
 template <int N, class T>
-__device__ __forceinline__ Pack<T, N> load_pack(const T* p) {
+__device__ __forceinline__ Pack<T, N> load_pack(
+    const T* p, [[maybe_unused]] std::source_location place = std::source_location::current()) {
+#ifdef BP_SIMT
+  if (reinterpret_cast<std::uintptr_t>(p) % sizeof(Pack<T, N>) != 0)
+    simt::mistake("a packed load from an address that is not aligned", place);
+#endif
   return *reinterpret_cast<const Pack<T, N>*>(p);
 }
 template <int N, class T>
-__device__ __forceinline__ void store_pack(T* p, const Pack<T, N>& x) {
+__device__ __forceinline__ void store_pack(
+    T* p, const Pack<T, N>& x,
+    [[maybe_unused]] std::source_location place = std::source_location::current()) {
+#ifdef BP_SIMT
+  if (reinterpret_cast<std::uintptr_t>(p) % sizeof(Pack<T, N>) != 0)
+    simt::mistake("a packed store to an address that is not aligned", place);
+#endif
   *reinterpret_cast<Pack<T, N>*>(p) = x;
 }
 
@@ -108,6 +120,16 @@ __device__ __forceinline__ float fast_exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
+#endif
+}
+
+// a b rounded to double before anything is added to it: never part of a fused multiply-add.
+__device__ __forceinline__ double separate_product(double a, double b) {
+#ifdef BP_SIMT
+  const volatile double product = a * b;
+  return product;
+#else
+  return __dmul_rn(a, b);
 #endif
 }
 
