@@ -1,7 +1,7 @@
 """The page of `boxprompt annotate` in a real browser: Debian's chromium, headless, driven by selenium.
 
     annotate_page_test.py --mock [--screenshot FILE.png]
-    annotate_page_test.py --server "build/release/bin/boxprompt annotate {folder} --port 0"
+    annotate_page_test.py --server "build/release/bin/boxprompt annotate {folder}"
 
 Exits with 77 where chromium or selenium are missing. With a server started without weights, what needs masks is skipped.
 """
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.error
 import urllib.request
 
 try:
@@ -95,8 +96,13 @@ class Server:
 
     def store(self, name, boxes=(), authentic=False, seconds=0):
         full = [{"box": box, "points": [], "choice": None, "mask": None, "iou": None} for box in boxes]
-        body = {"version": self.stored(name)["version"], "authentic": authentic, "seconds": seconds, "boxes": full}
-        self.ask(f"api/images/{self.ids[name]}", "PUT", body)
+        body = {"authentic": authentic, "seconds": seconds, "boxes": full}
+        while True:
+            try:
+                return self.ask(f"api/images/{self.ids[name]}", "PUT", {"version": self.stored(name)["version"], **body})
+            except urllib.error.HTTPError as error:
+                if error.code != 409:  # a page that was just left may still save the time spent on it
+                    raise
 
     def close(self):
         self.process.terminate()
