@@ -129,6 +129,16 @@ TEST_CASE("simt: binary with all kinds of repetition") {
       }
 }
 
+TEST_CASE("simt: binary of operands that are slices") {
+  for (const i64 step : {9, 16}) {
+    CAPTURE(step);
+    check_kernel({input(numbers(4 * step + 8, 1)), input(numbers(40, 2)), output(40)},
+                 [&](const k::Kernels& run, DType t, const Pointers& p) {
+                   run.binary({k::BinaryOp::sub, p[0], p[1], p[2], 2, {5, 8}, {step, 1}, {8, 1}, t});
+                 });
+  }
+}
+
 TEST_CASE("simt: sum_to over any axes") {
   struct Shapes {
     std::vector<i64> dims;

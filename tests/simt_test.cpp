@@ -142,6 +142,9 @@ __global__ void beyond_shared() {
 __global__ void forgotten_copy(const float* x) {
   copy_async16(dynamic_shared<float>(), x);
 }
+__global__ void unaligned(float* y) {
+  store_pack<4>(y + 1, load_pack<4>(y));
+}
 __global__ void uninitialised(float* y) {
   BP_SHARED(float, s, 32);
   y[threadIdx.x] = s[threadIdx.x];
@@ -243,6 +246,9 @@ TEST_CASE("mistakes are named with their place") {
   check_mistake([&] { one(read_returned, y.data()); }, {"lane that has returned", "thread (1,0,0)"});
   check_mistake([&] { one(beyond_shared); }, {"beside a shared array of 128 bytes"});
   check_mistake([&] { one(forgotten_copy, x.data()); }, {"cp.async that nothing waited for"});
+  alignas(16) float z[8];
+  check_mistake([&] { one(unaligned, z); }, {"packed store", "not aligned", "simt_test.cpp"});
+  check_mistake([&] { one(unaligned, z + 1); }, {"packed load"});
   check_mistake([&] { launch(two_barriers, dim3(1), dim3(40), 0); }, {"multiple of 32"});
   check_mistake([&] { launch(two_barriers, dim3(1, 70000), dim3(32), 0); }, {"a grid must have"});
   check_mistake([&] { launch(two_barriers, dim3(1), dim3(32), 300 << 10); }, {"227 KiB"});

@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(kThreads) copy_words(const Word* x, Word* y, c
   const I threads = static_cast<I>(gridDim.x) * kThreads;
   for (I i = static_cast<I>(blockIdx.x) * kThreads + threadIdx.x; i < words; i += threads) {
     const Offsets at = offsets_of(axes, axes.rank, i);
-    y[at.b] = x[at.a];
+    store_pack<1>(y + at.b, load_pack<1>(x + at.a));
   }
 }
 
