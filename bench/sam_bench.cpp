@@ -29,22 +29,23 @@ const sam::Sam& network(const char* variant) {
     net.reset();
     net = std::make_unique<sam::Sam>(variant);
     load(net->params(), ProceduralSource());
+    place(net->params());
     net->prepare();
   }
   return *net;
 }
 
 void preprocessing(State& state) {
-  const Tensor image = full({state.range(0), state.range(1), 3}, 127, DType::u8);
+  const Tensor image = on_device(full({state.range(0), state.range(1), 3}, 127, DType::u8));
   const auto frame = sam::Frame::of(image.dim(0), image.dim(1));
-  for (auto _ : state) benchmark::DoNotOptimize(sam::preprocess(image, frame));
+  measure(state, [&] { return sam::preprocess(image, frame); });
   count(state, 0, static_cast<double>(image.numel()) + 12.0 * 1024 * 1024);
 }
 
 void encoder(State& state, const char* variant) {
   const sam::Sam& net = network(variant);
   const Tensor image = random("image", {1, 1024, 1024, 3}, 2.0);
-  for (auto _ : state) benchmark::DoNotOptimize(net.encode(image));
+  measure(state, [&] { return net.encode(image); });
   count(state, encoder_multiply_adds(variant), 0);
 }
 
@@ -57,7 +58,7 @@ void decoder(State& state) {
     for (float v : {100.0f, 200.0f, 500.0f + static_cast<float>(i), 700.0f}) boxes.push_back(v);
   sam::Prompts prompts;
   prompts.boxes = from_values({batch, 4}, boxes);
-  for (auto _ : state) benchmark::DoNotOptimize(net.decode(embedding, prompts, false));
+  measure(state, [&] { return net.decode(embedding, prompts, sam::MaskSet::single); });
   count(state, 1.81e9 * static_cast<double>(batch), 0);
 }
 
@@ -66,12 +67,12 @@ BENCHMARK(preprocessing)
     ->Args({2100, 1400})
     ->Args({4000, 6000})
     ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
-BENCHMARK(decoder)->ArgName("boxes")->Arg(1)->Arg(16)->Unit(benchmark::kMillisecond)->UseRealTime();
-BENCHMARK_CAPTURE(encoder, vit_t, "vit_t")->Unit(benchmark::kMillisecond)->UseRealTime();
-BENCHMARK_CAPTURE(encoder, vit_b, "vit_b")->Unit(benchmark::kMillisecond)->UseRealTime();
-BENCHMARK_CAPTURE(encoder, vit_l, "vit_l")->Unit(benchmark::kMillisecond)->UseRealTime();
-BENCHMARK_CAPTURE(encoder, vit_h, "vit_h")->Unit(benchmark::kMillisecond)->UseRealTime();
+    ->UseManualTime();
+BENCHMARK(decoder)->ArgName("boxes")->Arg(1)->Arg(16)->Unit(benchmark::kMillisecond)->UseManualTime();
+BENCHMARK_CAPTURE(encoder, vit_t, "vit_t")->Unit(benchmark::kMillisecond)->UseManualTime();
+BENCHMARK_CAPTURE(encoder, vit_b, "vit_b")->Unit(benchmark::kMillisecond)->UseManualTime();
+BENCHMARK_CAPTURE(encoder, vit_l, "vit_l")->Unit(benchmark::kMillisecond)->UseManualTime();
+BENCHMARK_CAPTURE(encoder, vit_h, "vit_h")->Unit(benchmark::kMillisecond)->UseManualTime();
 
 }  // namespace
 }  // namespace bp::bench

@@ -62,7 +62,7 @@ Difference difference(const std::vector<float>& wanted, const std::vector<float>
 
 sam::Query query_of(const nlohmann::json& description, const std::map<std::string, Tensor>& answers) {
   sam::Query q;
-  q.multimask = description.at("multimask").get<bool>();
+  if (description.at("multimask").get<bool>()) q.wanted = sam::MaskSet::multi;
   if (description.contains("boxes"))
     for (const auto& b : description["boxes"])
       q.boxes.push_back({b[0].get<double>(), b[1].get<double>(), b[2].get<double>(), b[3].get<double>()});

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/boxprompt/cli.h"
+#include "apps/boxprompt/device_option.h"
 #include "apps/iml/image.h"
 #include "apps/iml/teacher.h"
 #include "weights/safetensors.h"
@@ -14,7 +15,7 @@ namespace bp::app {
 namespace {
 
 struct Options {
-  std::string image, weights, out, dump;
+  std::string image, weights, out, dump, device;
   std::vector<std::string> boxes, points;
   bool multimask = false, json = false;
 };
@@ -41,7 +42,7 @@ std::vector<double> numbers(const std::string& option, const std::string& text_,
 
 sam::Query parse(const Options& o, i64 height, i64 width) {
   sam::Query query;
-  query.multimask = o.multimask;
+  if (o.multimask) query.wanted = sam::MaskSet::multi;
   for (const auto& b : o.boxes) {
     const auto v = numbers("--box", b, 4);
     const BoxSet set{.source = "--box " + b, .format = BoxFormat::csv, .images = {}};
@@ -89,7 +90,7 @@ void dump(const std::string& path, const sam::Predictor& predictor, const sam::M
 void segment(const Options& o) {
   const Tensor image = load_image(o.image);
   const sam::Query query = parse(o, image.dim(0), image.dim(1));
-  const auto net = load_sam(o.weights);
+  const auto net = load_sam(o.weights, parse_device(o.device));
   sam::Predictor predictor(*net);
   predictor.set_image(image);
   const sam::Masks masks = predictor.predict(query);
@@ -102,7 +103,7 @@ void segment(const Options& o) {
     Tensor united = zeros({image.dim(0), image.dim(1)}, DType::u8);
     nlohmann::ordered_json prompts = nlohmann::ordered_json::array();
     for (i64 b = 0; b < batch; ++b) {
-      const Tensor logits = predictor.at_original_size(masks.logits[b][m]);
+      const Tensor logits = to(predictor.at_original_size(masks.logits[b][m]), {});
       const float* from = logits.data<float>();
       u8* to = united.data<u8>();
       i64 area = 0;
@@ -156,6 +157,7 @@ void add_segment(CLI::App& app) {
   command->add_option(
       "--dump", o->dump,
       "Also write image_embedding, low_res_logits and iou_predictions to this safetensors file");
+  add_device_option(command, o->device);
   command->add_flag("--json", o->json, "Print one JSON object");
   command->footer(
       "Pixels are those a viewer shows: an EXIF orientation is applied first.\n"

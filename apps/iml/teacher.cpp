@@ -31,13 +31,14 @@ sam::Masks best_of(const sam::Masks& masks) {
 
 }  // namespace
 
-std::unique_ptr<sam::Sam> load_sam(const std::string& path) {
+std::unique_ptr<sam::Sam> load_sam(const std::string& path, Device device) {
   const ArchiveSource source(open_archive(path));
   const Architecture architecture = recognise(source);
   require(architecture.family == Architecture::Family::sam, path, ": ", architecture.name(),
           ", wanted a SAM checkpoint (", architecture_names(), ")");
   auto net = std::make_unique<sam::Sam>(architecture.variant);
   load(net->params(), source);
+  to_device(net->params(), device);
   net->prepare();
   return net;
 }
@@ -49,18 +50,18 @@ void SamTeacher::ask(std::span<const Box> boxes,
     const auto start = std::chrono::steady_clock::now();
     sam::Query query;
     for (const Box& b : part) query.boxes.push_back({b.x0, b.y0, b.x1, b.y1});
-    query.multimask = options_.best;
+    if (options_.best) query.wanted = sam::MaskSet::multi;
     sam::Masks masks = predictor_.predict(query);
     if (options_.best) masks = best_of(masks);
     for (int round = 0; round < options_.refine; ++round) {
       query.mask = masks.logits.reshape({static_cast<i64>(part.size()), 256, 256});
-      query.multimask = false;  // with a mask given, the prompt is no longer ambiguous
+      query.wanted = sam::MaskSet::single;  // with a mask given, the prompt is no longer ambiguous
       masks = predictor_.predict(query);
     }
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
     for (std::size_t i = 0; i < part.size(); ++i) {
       const auto at = static_cast<i64>(i);
-      each(begin + i, {predictor_.at_original_size(masks.logits[at][0]), masks.iou[at].item(),
+      each(begin + i, {to(predictor_.at_original_size(masks.logits[at][0]), {}), masks.iou[at].item(),
                        taken.count() / static_cast<double>(part.size())});
     }
   }

@@ -53,12 +53,13 @@ void Mlp3::collect(Params& params, const std::string& prefix) {
 }
 
 Masks MaskDecoder::operator()(const Tensor& embedding, const Tensor& grid_encoding, const Tensor& sparse,
-                              const Tensor& dense, bool multimask) const {
+                              const Tensor& dense, MaskSet wanted) const {
   const i64 batch = sparse.dim(0), side = embedding.dim(1);
   const Tensor output_tokens = concat({iou_token, mask_tokens}, 0).reshape({1, 1 + kMasks, 256});
-  const Tensor tokens = concat({add(output_tokens, zeros({batch, 1, 1})), sparse}, 1);
+  const Tensor tokens =
+      concat({add(output_tokens, zeros({batch, 1, 1}, sparse.dtype(), sparse.device())), sparse}, 1);
   // Every prompt gets its own copy of the image, because the transformer writes into it.
-  const Tensor image = add(add(embedding, dense), zeros({batch, 1, 1, 1}));
+  const Tensor image = add(add(embedding, dense), zeros({batch, 1, 1, 1}, sparse.dtype(), sparse.device()));
 
   Tensor queries = tokens, keys = image.reshape({batch, side * side, 256});
   for (const TwoWayBlock& block : blocks) block(queries, keys, tokens, grid_encoding);
@@ -66,14 +67,15 @@ Masks MaskDecoder::operator()(const Tensor& embedding, const Tensor& grid_encodi
 
   const Tensor upscaled =
       gelu(upscale2(gelu(upscale_norm(upscale1(keys.reshape({batch, side, side, 256}))))));
-  const i64 first = multimask ? 1 : 0, count = multimask ? kMasks - 1 : 1;
+  const i64 first = wanted == MaskSet::multi ? 1 : 0, end = wanted == MaskSet::single ? 1 : kMasks;
+  const i64 count = end - first;
   std::vector<Tensor> weights;
-  for (i64 m = first; m < first + count; ++m)
+  for (i64 m = first; m < end; ++m)
     weights.push_back(hypernetworks[static_cast<std::size_t>(m)](slice(queries, 1, 1 + m, 2 + m)));
   const Tensor logits =
       matmul(concat(weights, 1), upscaled.reshape({batch, 16 * side * side, 32}), false, true);
   const Tensor iou = iou_head(slice(queries, 1, 0, 1)).reshape({batch, kMasks});
-  return {logits.reshape({batch, count, 4 * side, 4 * side}), slice(iou, 1, first, first + count)};
+  return {logits.reshape({batch, count, 4 * side, 4 * side}), slice(iou, 1, first, end)};
 }
 
 void MaskDecoder::collect(Params& params, const std::string& prefix) {

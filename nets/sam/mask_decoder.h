@@ -45,7 +45,11 @@ struct Mlp3 {  // three layers, ReLU between them
   void collect(Params& params, const std::string& prefix);
 };
 
-// M is 1 (mask 0, for prompts that are not ambiguous) or 3 (masks 1 to 3, multimask).
+// Which of the decoder's four masks are wanted: mask 0, for prompts that are not ambiguous; masks 1 to 3, of
+// which the user or the predicted IoU chooses ("multimask"); all of them, the single one first.
+enum class MaskSet : u8 { single, multi, all };
+
+// M is 1, 3 or 4.
 struct Masks {
   Tensor logits;  // [B,M,256,256]
   Tensor iou;     // [B,M] predicted IoU
@@ -67,7 +71,7 @@ struct MaskDecoder {
   // embedding [1,64,64,256], grid encoding [1,4096,256], sparse [B,T,256], dense [B or 1, 64 or 1, 64 or 1,
   // 256].
   Masks operator()(const Tensor& embedding, const Tensor& grid_encoding, const Tensor& sparse,
-                   const Tensor& dense, bool multimask) const;
+                   const Tensor& dense, MaskSet wanted) const;
   void collect(Params& params, const std::string& prefix);
 };
 

@@ -32,7 +32,14 @@ void Predictor::set_image(const Tensor& image) {
   require(image.rank() == 3 && image.dim(2) == 3 && image.dtype() == DType::u8, "sam: image ", image.shape(),
           " of ", name_of(image.dtype()), ", wanted u8 [H,W,3]");
   frame_ = Frame::of(image.dim(0), image.dim(1));
-  embedding_ = sam_->encode(preprocess(image, frame_));
+  embedding_ = sam_->encode(preprocess(to(image, sam_->device()), frame_));
+}
+
+void Predictor::set_embedding(const Frame& frame, const Tensor& embedding) {
+  require(embedding.shape() == Shape{1, 64, 64, 256}, "sam: embedding ", embedding.shape(),
+          ", wanted [1,64,64,256]");
+  frame_ = frame;
+  embedding_ = embedding;
 }
 
 Masks Predictor::predict(const Query& query) const {
@@ -69,14 +76,13 @@ Masks Predictor::predict(const Query& query) const {
   }
   require(prompts.boxes.defined() || prompts.points.defined(), "sam: a query needs a box or a point");
   prompts.masks = query.mask;
-  return sam_->decode(embedding_, prompts, query.multimask);
+  return sam_->decode(embedding_, prompts, query.wanted);
 }
 
 double stability_score(const Tensor& logits) {
-  const float* values = logits.data<float>();
-  const float* end = values + logits.numel();
-  const auto inner = std::count_if(values, end, [](float v) { return v > 1.0f; });
-  const auto outer = std::count_if(values, end, [](float v) { return v > -1.0f; });
+  const std::vector<float> values = logits.values();
+  const auto inner = std::count_if(values.begin(), values.end(), [](float v) { return v > 1.0f; });
+  const auto outer = std::count_if(values.begin(), values.end(), [](float v) { return v > -1.0f; });
   return outer == 0 ? 0.0 : static_cast<double>(inner) / static_cast<double>(outer);
 }
 

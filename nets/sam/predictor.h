@@ -35,7 +35,7 @@ struct Query {
   std::vector<PixelBox> boxes;             // B
   std::vector<std::vector<Point>> points;  // B, or empty
   Tensor mask;
-  bool multimask = false;
+  MaskSet wanted = MaskSet::single;
 };
 
 // Holds one image's embedding; many queries are cheap. Not thread-safe.
@@ -43,7 +43,8 @@ class Predictor {
  public:
   explicit Predictor(const Sam& sam) : sam_(&sam) {}
 
-  void set_image(const Tensor& image);  // u8 [H,W,3]
+  void set_image(const Tensor& image);                              // u8 [H,W,3]
+  void set_embedding(const Frame& frame, const Tensor& embedding);  // of an image that was encoded before
   const Frame& frame() const { return frame_; }
   const Tensor& embedding() const { return embedding_; }  // [1,64,64,256]
 

@@ -46,16 +46,18 @@ Tensor Sam::encode(const Tensor& image) const {
   require(image.shape() == Shape{1, kImageSize, kImageSize, 3}, "sam: image ", image.shape(),
           ", wanted [1,1024,1024,3]");
   const NoGrad frozen;
-  return std::visit([&](const auto& encoder) { return encoder(image); }, encoder_);
+  return std::visit([&](const auto& encoder) { return encoder(to(image, device())); }, encoder_);
 }
 
-Masks Sam::decode(const Tensor& embedding, const Prompts& prompts, bool multimask) const {
+Masks Sam::decode(const Tensor& embedding, const Prompts& prompts, MaskSet wanted) const {
   require(embedding.shape() == Shape{1, 64, 64, 256}, "sam: embedding ", embedding.shape(),
           ", wanted [1,64,64,256]");
   require(grid_encoding_.defined(), "sam: prepare() was not called after loading");
   const NoGrad frozen;
-  return mask_decoder_(embedding, grid_encoding_, prompt_encoder_.sparse(prompts),
-                       prompt_encoder_.dense(prompts), multimask);
+  Prompts there = prompts;
+  if (there.masks) there.masks = to(there.masks, device());
+  return mask_decoder_(to(embedding, device()), grid_encoding_, prompt_encoder_.sparse(there),
+                       prompt_encoder_.dense(there), wanted);
 }
 
 }  // namespace bp::sam

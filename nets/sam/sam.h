@@ -27,10 +27,14 @@ class Sam {
 
   const std::string& variant() const { return variant_; }
   Params params();  // pointers into this object
-  void prepare();   // once after loading: folds BatchNorm, computes the grid's encoding
+  // Once after loading and to_device: folds BatchNorm, computes the grid's encoding.
+  void prepare();
+  Device device() const { return prompt_encoder_.no_mask.device(); }
+
+  // Inputs may be on any device, outputs are on the net's.
   // image [1,1024,1024,3], normalised and padded -> [1,64,64,256]
   Tensor encode(const Tensor& image) const;
-  Masks decode(const Tensor& embedding, const Prompts& prompts, bool multimask) const;
+  Masks decode(const Tensor& embedding, const Prompts& prompts, MaskSet wanted) const;
 
  private:
   std::string variant_;
