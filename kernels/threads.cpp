@@ -24,6 +24,22 @@ int usable_cores() {
 }
 
 thread_local bool inside_parallel = false;
+thread_local bool goes_first = false;
+
+// Threads with Urgent alive, and where the others wait until there are none.
+std::mutex urgent_mutex;
+std::condition_variable no_urgent;
+std::atomic<int> urgent_count{0};
+
+void let_urgent_pass() {
+  if (goes_first || urgent_count.load() == 0) return;
+  std::unique_lock lock(urgent_mutex);
+  no_urgent.wait(lock, [] { return urgent_count.load() == 0; });
+}
+
+void run_here(i64 n, i64 grain, detail::RangeFn fn, const void* body) {
+  for (i64 begin = 0; begin < n; begin += grain) fn(body, begin, std::min(begin + grain, n));
+}
 
 // One job at a time: workers take ranges from a shared counter until it runs out, the caller among them.
 class Pool {
@@ -46,7 +62,12 @@ class Pool {
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
   void run(i64 n, i64 grain, detail::RangeFn fn, const void* body) {
-    std::lock_guard one_job(job_mutex_);
+    let_urgent_pass();
+    std::unique_lock one_job(job_mutex_, std::defer_lock);
+    if (!goes_first)
+      one_job.lock();
+    else if (!one_job.try_lock())
+      return run_here(n, grain, fn, body);
     const Job job{n, grain, fn, body};
     next_.store(0, std::memory_order_relaxed);
     error_ = nullptr;
@@ -152,6 +173,19 @@ Alone::~Alone() {
   inside_parallel = before_;
 }
 
+Urgent::Urgent() : before_(goes_first) {
+  goes_first = true;
+  urgent_count.fetch_add(1);
+}
+Urgent::~Urgent() {
+  goes_first = before_;
+  {
+    const std::lock_guard lock(urgent_mutex);
+    urgent_count.fetch_sub(1);
+  }
+  no_urgent.notify_all();
+}
+
 void set_threads(int n) {
   if (n <= 0) n = usable_cores();
   if (pool()->size() != n) pool() = std::make_unique<Pool>(n);
@@ -165,8 +199,7 @@ void detail::parallel_ranges(i64 n, i64 grain, RangeFn fn, const void* body) {
   if (n <= 0) return;
   grain = std::max<i64>(1, grain);
   if (inside_parallel || n <= grain || pool()->size() == 1) {
-    for (i64 begin = 0; begin < n; begin += grain) fn(body, begin, std::min(begin + grain, n));
-    return;
+    return run_here(n, grain, fn, body);
   }
   pool()->run(n, grain, fn, body);
 }

@@ -40,6 +40,21 @@ class Alone {
   bool before_;
 };
 
+// For its lifetime the thread goes first: what other threads give the pool waits (work that has begun is
+// finished), and its own parallel_for runs at once, alone where the pool is taken. For short work that a
+// person waits for, beside long work in the background. It must not wait for a thread that calls
+// parallel_for.
+class Urgent {
+ public:
+  Urgent();
+  ~Urgent();
+  Urgent(const Urgent&) = delete;
+  Urgent& operator=(const Urgent&) = delete;
+
+ private:
+  bool before_;
+};
+
 // A 64-byte aligned buffer of at least `bytes`, owned by the calling thread and reused by its next call with
 // the same slot (0 to 7). Kernels take their packing buffers here, so a steady state allocates nothing. By
 // convention slots 0 to 3 are taken before a parallel_for and shared with its body, 4 to 7 inside a body;
