@@ -129,8 +129,7 @@ __global__ void __launch_bounds__(kTileThreads, P::kBlocks) attend(const Source 
     if (P::kStages == 2 && key + N < end) fetch(key + N, 1 - stage);
     const T* const tile = tiles + stage * 2 * P::kTile;
     S s;
-    positions.start(s, key, places + stage * N);
-    add_scores(s, queries, tile);
+    set_logits(s, positions, key, places + stage * N, queries, tile);
     if (key + N > end) {
 #pragma unroll
       for (int j = 0; j < S::kCols; ++j)

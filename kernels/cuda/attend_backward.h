@@ -170,8 +170,7 @@ __global__ void __launch_bounds__(kTileThreads, P::kBlocks) attend_queries(const
     if (P::kStages == 2 && key + N < source.keys) fetch(key + N, 1 - stage);
     const T* const tile = tiles + stage * 2 * P::kTile;
     S s, dp;
-    positions.start(s, key, places + stage * N);
-    add_scores(s, q, tile);
+    set_logits(s, positions, key, places + stage * N, q, tile);
     clear(dp);
     add_scores(dp, dout, tile + P::kTile);
 #pragma unroll
@@ -297,8 +296,7 @@ __global__ void __launch_bounds__(kTileThreads, P::kBlocks) attend_keys(const So
     if (P::kStages == 2 && query + N < source.queries) fetch(query + N, 1 - stage);
     const T* const tile = tiles + stage * 2 * P::kTile;
     S p, dl;
-    positions.start(p, query, places + stage * N);
-    add_scores(p, k, tile);
+    set_logits(p, positions, query, places + stage * N, k, tile);
     clear(dl);
     add_scores(dl, v, tile + P::kTile);
 #pragma unroll

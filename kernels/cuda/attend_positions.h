@@ -1,6 +1,6 @@
-// What products of queries and keys start from: the part of the logits that depends on where query and key
-// are, divided by the scale, so that one factor does for both. A lane's rows are fixed, columns come in
-// tiles; places[col] is Windows::place of a column's token.
+// What products of queries and keys start from, or are added to: the part of the logits that depends on where
+// query and key are, divided by the scale, so that one factor does for both. A lane's rows are fixed, columns
+// come in tiles; places[col] is Windows::place of a column's token.
 #pragma once
 #include "kernels/cuda/attend_units.h"
 
@@ -149,5 +149,26 @@ struct Positions<Position::relative, F> {
     }
   }
 };
+
+// One tile of logits, divided by the scale: of a warp's rows `left` and the columns from first_col, which
+// stand in `tile`. In f32 the products are summed before they meet the position: a sum that begins with a
+// larger number loses more in rounding. In bf16 that is far below what the operands have lost.
+template <class S, class Left, class T, Position kind>
+__device__ __forceinline__ void set_logits(S& s, const Positions<kind, S>& positions, int first_col,
+                                           const int* places, const Left& left, const T* tile) {
+  if constexpr (std::is_same_v<T, float> && kind != Position::none) {
+    S products;
+    clear(products);
+    add_scores(products, left, tile);
+    positions.start(s, first_col, places);
+#pragma unroll
+    for (int i = 0; i < S::kRows; ++i)
+#pragma unroll
+      for (int j = 0; j < S::kCols; ++j) s.at(i, j) += products.at(i, j);
+  } else {
+    positions.start(s, first_col, places);
+    add_scores(s, left, tile);
+  }
+}
 
 }  // namespace bp::cuda
