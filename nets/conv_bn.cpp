@@ -40,8 +40,8 @@ void ConvBn::fold() {
   // The channel of the output is the first axis of a dense weight [O,kh,kw,I], the last of a depthwise one
   // [kh,kw,C].
   const Shape along = depthwise ? Shape{1, 1, out} : Shape{out, 1, 1, 1};
-  folded_weight = mul(weight, from_values(along, scale));
-  folded_bias = from_values({out}, shift);
+  folded_weight = mul(weight, from_values(along, scale, weight.dtype(), weight.device()));
+  folded_bias = from_values({out}, shift, weight.dtype(), weight.device());
 }
 
 void ConvBn::train(bool on) {

@@ -254,5 +254,36 @@ TEST_CASE("devices says what runs") {
   const auto report = json_of(w.run("devices --json --threads 2"));
   CHECK(report["cpu"]["threads"] == 2);
   CHECK(!report["cpu"]["kernels"].get<std::string>().empty());
-  CHECK(report["gpus"].empty());
+  CHECK(report["devices"].back()["device"] == "simt");
+  CHECK(report["why_no_cuda"].get<std::string>().empty() == (report["devices"].size() > 1));
+}
+
+TEST_CASE("a CUDA part that cannot be used is named, with the reason, and the processor does the work") {
+  const World& w = world();
+  const std::string folder = fs::path(BOXPROMPT_BINARY).parent_path().string() + "/fakes/";
+  struct Fake {
+    std::string file, why;
+  };
+  for (const Fake& fake : {Fake{"/nowhere.so", "/nowhere.so: cannot open"},
+                           Fake{folder + "libother_version.so", "of backend version 99, this program wants"},
+                           Fake{folder + "libno_driver.so", "the driver is for CUDA 11.2"},
+                           Fake{folder + "libno_device.so", "found no device"},
+                           Fake{folder + "libno_entry.so", "not a backend"}}) {
+    CAPTURE(fake.file);
+    setenv("BOXPROMPT_CUDA_LIBRARY", fake.file.c_str(), 1);
+    CHECK(json_of(w.run("devices --json"))["why_no_cuda"].get<std::string>().find(fake.why) !=
+          std::string::npos);
+    const std::string out = w.run("devices").out;
+    CHECK(out.find("cuda    none: ") != std::string::npos);
+    CHECK(std::count(out.begin(), out.end(), '\n') == 6);
+    const Outcome refused = w.run("model student --device cuda");
+    CHECK(refused.code == 1);
+    CHECK(refused.error_lines() == 1);
+    CHECK(refused.error.find("boxprompt: device cuda:0: ") == 0);
+    CHECK(refused.error.find(fake.why) != std::string::npos);
+    CHECK(w.run("model student --size 64").code == 0);
+  }
+  unsetenv("BOXPROMPT_CUDA_LIBRARY");
+  CHECK(w.run("model student --device gpu").error.find("wanted cpu, cuda, cuda:N, simt or auto") !=
+        std::string::npos);
 }

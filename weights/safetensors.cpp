@@ -240,7 +240,7 @@ void write_safetensors(const std::string& path, const std::vector<PlannedTensor>
   out.write(header.data(), header.size());
   for (std::size_t i : order) {
     const PlannedTensor& planned = tensors[i];
-    Tensor t = value(i);
+    Tensor t = to(value(i), {});
     require(t.shape() == planned.shape, path, ": '", planned.name, "' is ", t.shape(), ", planned ",
             planned.shape);
     if (const DType wanted = tensor_dtype(planned); t.dtype() != wanted) t = cast(t, wanted);

@@ -1,4 +1,5 @@
 // boxprompt eval: a student, or anybody's prediction maps, against true masks, under the field's protocols.
+#include "apps/boxprompt/device_option.h"
 #include "apps/boxprompt/eval.h"
 
 #include <cstdio>
@@ -87,7 +88,7 @@ Source open_source(EvalRequest& o) {
     return {nullptr, std::nullopt, o.maps};
   }
   const std::string weights = o.weights.empty() ? shipped_student().string() : o.weights;
-  auto student = std::make_shared<Localizer>(fs::path(weights));
+  auto student = std::make_shared<Localizer>(fs::path(weights), parse_device(o.device));
   if (o.size > 0) student->set_size(o.size);
   o.eval.threshold = o.threshold >= 0 ? o.threshold : student->config().threshold;
   Source source{student, std::nullopt, text(weights, ", input ", student->config().size)};
@@ -201,6 +202,7 @@ void add_eval(CLI::App& app) {
                                    "The student sees overlapping windows of this many pixels, too; without a "
                                    "number twice its size");
   tile->expected(0, 1)->type_name("[SIDE]");
+  add_device_option(command, o->device);
   command->add_flag("--robust", o->robust, "The student again after blur, noise and JPEG at six levels each");
   command->add_flag("--social", o->social, "The student again after what social networks do to images");
   command->add_flag("--normalize", o->eval.normalize,

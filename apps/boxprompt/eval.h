@@ -10,7 +10,7 @@
 namespace bp::app {
 
 struct EvalRequest {
-  std::string maps, weights, html, protocol = "paper", tile;
+  std::string maps, weights, html, protocol = "paper", tile, device;
   std::vector<std::string> truth;
   EvalOptions eval;
   double threshold = -1;  // below 0: 0.5 for maps, the weights' own for a student

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/boxprompt/cli.h"
+#include "apps/boxprompt/device_option.h"
 #include "apps/iml/architectures.h"
 #include "apps/iml/locate.h"
 #include "apps/iml/progress.h"
@@ -18,7 +19,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::vector<std::string> images;
-  std::string weights, out, tile;
+  std::string weights, out, tile, device;
   double threshold = -1;  // below 0: that of the weights
   i64 size = 0;
   Tiling tiling;
@@ -68,7 +69,7 @@ void print_json(const LocateReport& r, const Options& o, const Localizer& locali
 void run_locate(Options& o) {
   const auto images = images_of(o);
   const std::string weights = o.weights.empty() ? shipped_student().string() : o.weights;
-  Localizer localizer{fs::path(weights)};
+  Localizer localizer(fs::path(weights), parse_device(o.device));
   if (o.size > 0) localizer.set_size(o.size);
   if (o.tiled) {
     o.tiling.side = window_side(o.tile);
@@ -139,6 +140,7 @@ void add_locate(CLI::App& app) {
   command->add_option("--batch", o->locate.batch, "Images (or windows) that run together")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  add_device_option(command, o->device);
   command->add_flag("--mask", o->mask, "Of masks, maps and heat maps write masks");
   command->add_flag("--soft", o->soft, "... 8-bit probability maps");
   command->add_flag("--heat", o->heat, "... heat maps over the image; without any of the three, all");

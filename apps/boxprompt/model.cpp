@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/boxprompt/cli.h"
+#include "apps/boxprompt/device_option.h"
 #include "apps/iml/architectures.h"
 #include "apps/iml/model_table.h"
 
@@ -15,7 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string name;
+  std::string name, device;
   i64 size = 0;
   bool no_gate = false, no_memory = false, json = false;
 };
@@ -62,7 +63,8 @@ void run_model(const Options& o) {
     parts = {.gate = parts.gate && !o.no_gate, .memory = parts.memory && !o.no_memory};
     architecture = student_architecture(parts);
   }
-  const ModelTable table = model_table(architecture, o.size > 0 ? o.size : default_size(architecture));
+  const ModelTable table =
+      model_table(architecture, o.size > 0 ? o.size : default_size(architecture), parse_device(o.device));
   if (o.json)
     std::cout << to_json(table, architecture.name()).dump(2) << '\n';
   else
@@ -80,6 +82,7 @@ void add_model(CLI::App& app) {
       ->check(CLI::Range(32, 4096));
   command->add_flag("--no-gate", o->no_gate, "The student without gates: a plain sum of its scales");
   command->add_flag("--no-memory", o->no_memory, "The student without its bank of prototypes");
+  add_device_option(command, o->device);
   command->add_flag("--json", o->json, "Print one JSON object");
   command->footer(
       "The network runs once, and what its ops did is counted: multiply-adds of products, convolutions and\n"

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/boxprompt/cli.h"
+#include "apps/boxprompt/device_option.h"
 #include "apps/iml/image.h"
 #include "apps/iml/progress.h"
 #include "apps/iml/run_folder.h"
@@ -18,7 +19,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kNoTeacher = "box";
 
 struct Options {
-  std::string images, boxes, masks, weights, out, truth, select = "single";
+  std::string images, boxes, masks, weights, out, truth, select = "single", device;
   MaskBoxOptions from_masks;
   int refine = 0;
   bool recursive = false, soft = false, preview = false, force = false, json = false;
@@ -126,7 +127,7 @@ void run_teach(const Options& o) {
   if (o.weights == kNoTeacher) {
     teacher = std::make_unique<BoxTeacher>();
   } else {
-    net = load_sam(o.weights);
+    net = load_sam(o.weights, parse_device(o.device));
     teacher =
         std::make_unique<SamTeacher>(*net, SamTeacherOptions{.best = o.select == "best", .refine = o.refine});
     settings = {
@@ -198,6 +199,7 @@ void add_teach(CLI::App& app) {
   command->add_option("--refine", o->refine, "Feed the logits back this many times")
       ->check(CLI::Range(0, 10));
   command->add_option("--score", o->truth, "Folder of true masks: print the IoU of teacher and bare boxes");
+  add_device_option(command, o->device);
   command->add_flag("--force", o->force, "Begin anew, whatever OUT holds");
   command->add_flag("--json", o->json, "Print one JSON object");
   command->footer(

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/boxprompt/cli.h"
+#include "apps/boxprompt/device_option.h"
 #include "apps/iml/progress.h"
 #include "apps/iml/train.h"
 
@@ -14,7 +15,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::vector<std::string> data, pairs, validation;
-  std::string out, weights, trunk, augment = "published";
+  std::string out, weights, trunk, augment = "published", device;
   bool soft = false, manipulated_only = false, no_gate = false, no_memory = false, json = false;
   double hold_out = 0;
   Augmentation changes;  // what the options say beyond the preset
@@ -74,6 +75,7 @@ Json to_json(const TrainReport& r) {
 }
 
 void run_train(Options o) {
+  o.train.device = parse_device(o.device);
   o.train.out = o.out, o.train.weights = o.weights, o.train.trunk = o.trunk;
   o.train.parts = {!o.no_gate, !o.no_memory};
   Augmentation a = o.augment == "published" ? Augmentation::published() : Augmentation{};
@@ -182,13 +184,15 @@ void add_train(CLI::App& app) {
   command->add_option("--save-every", t.save_seconds, "Seconds between two states")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  add_device_option(command, o->device);
+  command->add_flag("--graph", t.graph, "On a GPU: record a step once and launch it as one");
   auto* resume = command->add_flag("--resume", t.resume, "Go on with the run in OUT");
   command->add_flag("--force", t.force, "Begin anew, whatever OUT holds")->excludes(resume);
   command->add_flag("--json", o->json, "Print one JSON object");
   command->footer(
       "The same options and data give the same weights, bit for bit, however often the run was interrupted "
       "and "
-      "on any number of threads.\nExamples:\n"
+      "on any number of threads; on another kind of device up to rounding.\nExamples:\n"
       "  boxprompt train synth/ --hold-out 0.05 -o run/\n"
       "  boxprompt train --pair Tp/ taught/soft --soft --validate CASIA1/ --trunk tiny_vit_5m_22kto1k.pth -o "
       "run/\n"

@@ -7,14 +7,15 @@
 
 namespace bp {
 
-Localizer::Localizer(const std::filesystem::path& weights) {
+Localizer::Localizer(const std::filesystem::path& weights, Device device) {
   LoadedStudent loaded = load_student(weights);
-  *this = Localizer(std::move(loaded.net), loaded.config);
+  *this = Localizer(std::move(loaded.net), loaded.config, device);
 }
 
-Localizer::Localizer(student::Student net, const StudentConfig& config)
-    : net_(std::move(net)), config_(config) {
+Localizer::Localizer(student::Student net, const StudentConfig& config, Device device)
+    : net_(std::move(net)), config_(config), device_(device) {
   check_input_size("localizer", config_.size);
+  to_device(net_.params(), device);
   net_.train(false);
 }
 
@@ -36,7 +37,7 @@ Tensor Localizer::squeezed(std::span<const Tensor> images) const {
                   static_cast<std::size_t>(values) * sizeof(float));
     }
   });
-  const Tensor probabilities = sigmoid(net_(batch)).reshape({n, size, size});
+  const Tensor probabilities = run_student(net_, batch, device_).reshape({n, size, size});
   const float* p = probabilities.data<float>();
   for (i64 i = 0; i < probabilities.numel(); ++i)
     require(!std::isnan(p[i]), "the student's answer is NaN: are the weights whole?");

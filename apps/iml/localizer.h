@@ -8,12 +8,14 @@ namespace bp {
 
 class Localizer {
  public:
-  explicit Localizer(const std::filesystem::path& weights);
-  // Takes a net whose parameters are set, and folds it.
-  Localizer(student::Student net, const StudentConfig& config);
+  explicit Localizer(const std::filesystem::path& weights, Device device = {});
+  // Takes a net whose parameters are set, moves it to the device, and folds it.
+  Localizer(student::Student net, const StudentConfig& config, Device device = {});
 
   const StudentConfig& config() const { return config_; }
   void set_size(i64 size);  // another side to squeeze images to; Error unless a multiple of 32
+
+  // Images and maps are on the processor, whatever runs the net; several threads may ask at once.
 
   // u8 [H,W,3] -> f32 [H,W], probabilities at the image's own size; the same whatever stands beside it in a
   // batch.
@@ -26,6 +28,7 @@ class Localizer {
  private:
   student::Student net_;
   StudentConfig config_;
+  Device device_;
 };
 
 // Windows of an image for a network that squeezes whatever it sees to its own size.

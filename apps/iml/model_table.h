@@ -23,7 +23,7 @@ struct ModelTable {
 
 // Runs the network once, at weights of 0, on an image of size x size (SAM: 1024, with one box). The figures
 // are those of the ops that ran. Throws Error where the network does not take that size.
-ModelTable model_table(const Architecture& architecture, i64 size);
+ModelTable model_table(const Architecture& architecture, i64 size, Device device = {});
 i64 default_size(const Architecture& architecture);
 
 }  // namespace bp

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <mutex>
 
 #include "apps/iml/architectures.h"
 #include "apps/iml/files.h"
@@ -39,6 +40,14 @@ Tensor student_input(const Tensor& image, i64 size) {
   static constexpr float kMean[3] = {255 * 0.485f, 255 * 0.456f, 255 * 0.406f};
   static constexpr float kStd[3] = {255 * 0.229f, 255 * 0.224f, 255 * 0.225f};
   return normalize_pad(resize_pil(image, size, size), size, size, kMean, kStd);
+}
+
+Tensor run_student(const student::Student& net, const Tensor& images, Device device) {
+  const NoGrad no_grad;
+  static std::mutex mutex;
+  std::unique_lock turn(mutex, std::defer_lock);
+  if (device != Device{}) turn.lock();
+  return to(sigmoid(net(to(images, device))), {});
 }
 
 std::map<std::string, std::string> student_metadata(const StudentConfig& config) {

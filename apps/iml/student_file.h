@@ -25,6 +25,10 @@ void check_input_size(const std::string& what, i64 size);
 // u8 [H,W,3] -> [1,size,size,3] f32.
 Tensor student_input(const Tensor& image, i64 size);
 
+// Probabilities on the processor for images there, from a net on `device`. A device runs one network at a
+// time, so threads take turns.
+Tensor run_student(const student::Student& net, const Tensor& images, Device device);
+
 // "architecture", "format", "input_size" and "threshold" for save(). Other keys may be added.
 std::map<std::string, std::string> student_metadata(const StudentConfig& config);
 

@@ -10,12 +10,12 @@
 
 namespace bp {
 
-// SAM from a checkpoint of any known format and names, ready to use. Throws Error naming the file where it is
-// no SAM or not whole.
-std::unique_ptr<sam::Sam> load_sam(const std::string& path);
+// SAM from a checkpoint of any known format and names, ready to use on a device. Throws Error naming the file
+// where it is no SAM or not whole.
+std::unique_ptr<sam::Sam> load_sam(const std::string& path, Device device = {});
 
 struct Answer {
-  Tensor logits;  // [H,W] f32 at the image's size; > 0 is the mask
+  Tensor logits;  // [H,W] f32 at the image's size, on the processor; > 0 is the mask
   double predicted_iou = 0;
   double seconds = 0;  // what the decoder took for this box (a batch's time is shared equally)
 };

@@ -11,6 +11,7 @@
 #include "apps/iml/run_folder.h"
 #include "apps/iml/train_log.h"
 #include "apps/iml/train_state.h"
+#include "engine/graph.h"
 #include "engine/ops.h"
 #include "weights/load.h"
 
@@ -62,6 +63,7 @@ void check(const TrainOptions& o) {
           "train: batch ", o.batch, " x ", o.accumulate, ", ", o.epochs, " epochs of ", o.per_epoch,
           ", workers ", o.workers);
   require(o.weights.empty() || o.trunk.empty(), "train: give a student's weights or a trunk's, not both");
+  require(!o.graph || o.device != Device{}, "train: --graph is for GPUs, but the device is ", o.device);
 }
 
 // 1 - the soft Dice coefficient, image by image.
@@ -96,6 +98,7 @@ class Run {
         data_(std::move(sets), options.augmentation, options.seed, options.balanced, options.size) {
     for (const Param& p : params_)
       if (!(o_.freeze_trunk && p.name.rfind("trunk.", 0) == 0)) trained_.push_back(p);
+    to_device(params_, o_.device);
     set_training(true);
     require_grad(trained_);
     optimizer_.emplace(
@@ -177,21 +180,53 @@ class Run {
   StepRecord step(Loader& loader) {
     const Clock::time_point begin = Clock::now();
     StepRecord r{.step = progress_.step + 1, .lr = learning_rate(schedule_, progress_.step)};
-    const float share = 1.0f / static_cast<float>(o_.accumulate);
-    for (i64 i = 0; i < o_.accumulate; ++i) {
-      const Batch batch = loader.next();
-      const Tensor logits = net_(batch.images);
-      Tensor loss = bce_with_logits(logits, batch.targets);
-      if (o_.dice > 0)
-        loss = add(loss, affine(dice_loss(logits, batch.targets), static_cast<float>(o_.dice), 0));
-      r.loss += static_cast<double>(loss.item() * share);
-      if (!std::isfinite(r.loss)) blame(r.step);
-      backward(affine(loss, share, 0));
+    r.device = text(o_.device);
+    // The first step runs as it is: kernels prepare themselves for its shapes.
+    if (o_.graph && !inputs_.empty() && !graph_.defined()) graph_ = capture(o_.device, [this] { work(); });
+    load_inputs(loader);
+    optimizer_->begin(r.lr);
+    if (graph_.defined()) {
+      graph_.launch();
+      graph_.check();
+    } else {
+      work();
     }
-    r.gradient_norm = optimizer_->step(r.lr);
+    for (const Tensor& loss : losses_) r.loss += static_cast<double>(loss.item() * share());
+    if (!std::isfinite(r.loss)) blame(r.step);
+    r.gradient_norm = optimizer_->finish();
     progress_.step = r.step;
     r.images_per_second = static_cast<double>(o_.batch * o_.accumulate) / seconds_since(begin);
     return r;
+  }
+
+  float share() const { return 1.0f / static_cast<float>(o_.accumulate); }
+
+  // A graph reads where its inputs were when it was recorded.
+  void load_inputs(Loader& loader) {
+    inputs_.resize(static_cast<std::size_t>(o_.accumulate));
+    for (Batch& input : inputs_) {
+      const Batch batch = loader.next();
+      if (graph_.defined()) {
+        copy_into(input.images, batch.images);
+        copy_into(input.targets, batch.targets);
+      } else {
+        input = {to(batch.images, o_.device), to(batch.targets, o_.device)};
+      }
+    }
+  }
+
+  // What the device does in a step. Where a gradient is not finite, the weights stay.
+  void work() {
+    losses_.resize(inputs_.size());
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      const Tensor logits = net_(inputs_[i].images);
+      Tensor loss = bce_with_logits(logits, inputs_[i].targets);
+      if (o_.dice > 0)
+        loss = add(loss, affine(dice_loss(logits, inputs_[i].targets), static_cast<float>(o_.dice), 0));
+      losses_[i] = loss.detach();
+      backward(affine(loss, share(), 0));
+    }
+    optimizer_->launch();
   }
 
   // Names what made the loss of a step no number.
@@ -204,6 +239,7 @@ class Run {
 
   // With the averaged weights; none without data to validate on, and then the average is simply kept.
   std::optional<Validation> validate() {
+    graph_ = {};  // what is folded for the validation is folded anew after it
     const UseAverage use(*optimizer_);
     set_training(false);
     std::optional<Validation> v;
@@ -227,14 +263,13 @@ class Run {
     std::size_t with_auc = 0;
     std::array<double, 255> f1_at{};
     for (const Dataset& set : validation_) {
-      const SetScores s =
-          evaluate(set,
-                   [&](std::size_t i) {
-                     const NoGrad no_grad;
-                     const Tensor image = load_image(set.samples[i].image);
-                     return sigmoid(net_(student_input(image, o_.size))).reshape({o_.size, o_.size});
-                   },
-                   {});
+      const SetScores s = evaluate(
+          set,
+          [&](std::size_t i) {
+            const Tensor image = load_image(set.samples[i].image);
+            return run_student(net_, student_input(image, o_.size), o_.device).reshape({o_.size, o_.size});
+          },
+          {});
       require(s.scored > 0, "train: nothing of ", set.name, " could be validated on",
               s.failed.empty() ? "" : ": " + s.failed[0]);
       const double share = 1.0 / static_cast<double>(validation_.size());
@@ -282,6 +317,9 @@ class Run {
   std::optional<AdamW> optimizer_;
   i64 steps_per_epoch_ = 1, total_ = 1;
   Schedule schedule_;
+  std::vector<Batch> inputs_;  // of a step, on the device
+  std::vector<Tensor> losses_;
+  Graph graph_;
   TrainProgress progress_;
   TrainLog log_;
   std::size_t told_ = 0;

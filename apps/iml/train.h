@@ -3,9 +3,9 @@
 //
 // OUT/best.safetensors   the student for use: averaged weights of the best validation, calibrated
 // OUT/last.safetensors   all that a resumed run needs
-// OUT/train.jsonl        a record per step: loss, lr, gradient_norm, images_per_second; and per validation
-// OUT/curve.png          both as curves
-// OUT/settings.json      what the run was started with; another run in the same folder is refused
+// OUT/train.jsonl        a record per step: loss, lr, gradient_norm, images_per_second, device; and per
+// validation OUT/curve.png          both as curves OUT/settings.json      what the run was started with;
+// another run in the same folder is refused
 #pragma once
 #include <functional>
 #include <optional>
@@ -34,6 +34,8 @@ struct TrainOptions {
   int workers = 2;
   i64 validate_every = 0;     // steps; 0: every epoch
   double save_seconds = 300;  // between two states, besides those at the ends of epochs
+  Device device;              // a run may go on on another one, with other rounding
+  bool graph = false;         // not on the processor: steps are recorded once and launched as one
   bool resume = false;        // go on with the run in `out`, where there is one
   bool force = false;         // begin anew, once options and data have been found good
 };
@@ -54,7 +56,8 @@ struct TrainReport {
 };
 
 // Trains to the end, or until `stop`, which is asked before every step. Progress goes to stderr. The result
-// is a function of options and data alone, whatever the number of threads and interruptions. Throws Error:
+// is a function of options, data and the kind of device alone, whatever the number of threads and
+// interruptions. Throws Error:
 // OUT cannot be used, holds another run, or one where `resume` was not asked for; loss or a gradient is not
 // finite (with the step and the tensor); no mask holds a manipulated pixel.
 TrainReport train(std::vector<TrainingSet> sets, const std::vector<Dataset>& validation,

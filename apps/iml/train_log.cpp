@@ -18,7 +18,8 @@ std::string to_line(const StepRecord& r) {
               {"loss", r.loss},
               {"lr", r.lr},
               {"gradient_norm", r.gradient_norm},
-              {"images_per_second", r.images_per_second}}
+              {"images_per_second", r.images_per_second},
+              {"device", r.device}}
              .dump() +
          "\n";
 }
@@ -55,7 +56,8 @@ TrainLog resume_log(const fs::path& jsonl, i64 step) {
                                    v.at("auc").is_null() ? std::nullopt : std::optional<double>(v.at("auc")),
                                    v.at("best_f1"), v.at("threshold")});
       } else {
-        log.steps.push_back({n, j.at("loss"), j.at("lr"), j.at("gradient_norm"), j.at("images_per_second")});
+        log.steps.push_back({n, j.at("loss"), j.at("lr"), j.at("gradient_norm"), j.at("images_per_second"),
+                             j.value("device", "cpu")});
       }
     } catch (const Json::exception&) {
       continue;  // torn by a kill

@@ -10,6 +10,7 @@ namespace bp {
 struct StepRecord {
   i64 step = 0;  // steps done, this one included
   double loss = 0, lr = 0, gradient_norm = 0, images_per_second = 0;
+  std::string device = "cpu";
 };
 
 struct TrainLog {

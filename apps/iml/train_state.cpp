@@ -1,6 +1,5 @@
 #include "apps/iml/train_state.h"
 
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "weights/load.h"
@@ -31,10 +30,6 @@ TrainProgress from_json(const Json& j) {
     progress.best = v;
   }
   return progress;
-}
-
-void overwrite(const Tensor& to, const Tensor& from) {
-  std::memcpy(to.raw(), from.raw(), static_cast<std::size_t>(to.numel()) * size_of(to.dtype()));
 }
 
 }  // namespace
@@ -79,7 +74,7 @@ TrainProgress load_state(const fs::path& path, const Params& params, AdamW& opti
   for (const Param& p : params) {
     const Tensor value = to_ours(source.tensor(p), p.layout);
     require(value.dtype() == p.tensor->dtype(), path.string(), ": ", p.name, " is ", name_of(value.dtype()));
-    overwrite(*p.tensor, value);
+    copy_into(*p.tensor, value);
   }
   return progress;
 }

@@ -66,7 +66,7 @@ Tensor PromptEncoder::sparse(const Prompts& prompts) const {
       put(box[2], box[3], kind[3]);
     }
   }
-  return result;
+  return to(cast(result, no_mask.dtype()), no_mask.device());
 }
 
 Tensor PromptEncoder::dense(const Prompts& prompts) const {
@@ -88,7 +88,7 @@ Tensor PromptEncoder::grid_encoding() const {
     for (i64 x = 0; x < kGrid; ++x, out += kWidth)
       encode_position(g.data(), (static_cast<float>(x) + 0.5f) / kGrid,
                       (static_cast<float>(y) + 0.5f) / kGrid, out);
-  return result;
+  return to(cast(result, no_mask.dtype()), no_mask.device());
 }
 
 void PromptEncoder::collect(Params& params, const std::string& prefix) {

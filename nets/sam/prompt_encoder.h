@@ -7,8 +7,8 @@
 
 namespace bp::sam {
 
-// One batch of B prompts over one image. Coordinates are pixels of the resized frame (longest side 1024). At
-// least one of boxes and points is given.
+// One batch of B prompts over one image; the masks are on the net's device. Coordinates are pixels of the
+// resized frame (longest side 1024). At least one of boxes and points is given.
 struct Prompts {
   Tensor boxes;   // [B,4] x0, y0, x1, y1, or none
   Tensor points;  // [B,P,2] x, y, or none
