@@ -8,8 +8,8 @@ namespace bp::cuda {
 
 struct Geometry {
   i64 n, h, w, c, kh, kw, stride, pad, oh, ow;
-  __device__ i64 patch() const { return kh * kw * c; }
-  __device__ i64 pixels() const { return oh * ow; }  // of one image
+  __host__ __device__ i64 patch() const { return kh * kw * c; }
+  __host__ __device__ i64 pixels() const { return oh * ow; }  // of one image
 };
 
 template <class P>
