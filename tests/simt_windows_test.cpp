@@ -101,6 +101,7 @@ TEST_CASE("windows without positions, that fit and that stick out") {
   check_forward({.batch = 1, .h = 4, .w = 4, .heads = 2, .d = 16, .win_h = 2, .win_w = 2});
   check_forward({.batch = 2, .h = 9, .w = 11, .heads = 2, .d = 32, .win_h = 4, .win_w = 4});
   check_forward({.batch = 1, .h = 3, .w = 3, .heads = 1, .d = 7, .win_h = 5, .win_w = 5});
+  check_forward({.batch = 2, .h = 5, .w = 4, .heads = 1, .d = 16, .win_h = 3, .win_w = 4});
   check_forward({.batch = 0, .h = 3, .w = 3, .heads = 1, .d = 16, .win_h = 3, .win_w = 3});
 }
 
