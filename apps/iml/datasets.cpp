@@ -6,7 +6,9 @@
 #include <optional>
 #include <set>
 
+#include "apps/iml/datasets_coco.h"
 #include "apps/iml/image.h"
+#include "apps/iml/masks.h"
 #include "engine/error.h"
 
 namespace bp {
@@ -297,8 +299,9 @@ Dataset read_list(const fs::path& file, const Json& list) {
 std::vector<Dataset> read_json(const fs::path& file, bool may_name_sets) {
   const Json json = Json::parse(read_file(file), nullptr, false);
   require(json.is_array() || json.is_object(), file.string(),
-          ": not a JSON list [[image, mask], ...] or {name: path}");
+          ": not a JSON list [[image, mask], ...], COCO or {name: path}");
   if (json.is_array()) return {read_list(file, json)};
+  if (json.contains("images") && json.contains("annotations")) return {read_coco(file, json)};
   require(may_name_sets, file.string(), ": names sets, inside a file that does");
   std::vector<Dataset> sets;
   for (const auto& [name, path] : json.items()) {
@@ -326,6 +329,11 @@ std::vector<Dataset> open_datasets(const fs::path& path) {
 
 Tensor load_truth(const Sample& sample) {
   require(!sample.authentic(), sample.key, ": an authentic image has no mask");
+  if (sample.code == MaskCode::runs) {
+    Tensor mask = mask_of(sample.runs.at(0));
+    for (std::size_t i = 1; i < sample.runs.size(); ++i) unite(mask, mask_of(sample.runs[i]));
+    return mask;
+  }
   if (sample.code == MaskCode::white) return load_mask(sample.mask);
   const Tensor image = load_image(sample.mask);
   Tensor mask = empty({image.dim(0), image.dim(1)}, DType::u8);

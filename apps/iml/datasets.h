@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "apps/iml/files.h"
+#include "apps/iml/rle.h"
 #include "engine/tensor.h"
 
 namespace bp {
@@ -13,6 +14,7 @@ enum class MaskCode : u8 {
   white,      // above 127
   black,      // at most 127: NIST16 and DSO-1
   not_black,  // above 10: Korus, whose masks have three levels
+  runs,       // none: Sample::runs hold the mask
   green  // green is the largest channel: Columbia's edge masks. Red and green, each bright along the border
          // and darker elsewhere, are the two cameras, and green is what was spliced in; a third colour, blue,
          // is the band between them.
@@ -23,6 +25,7 @@ struct Sample {
   fs::path mask;    // empty: authentic
   std::string key;  // the image's path relative to the set, or the mask's stem
   MaskCode code = MaskCode::white;
+  std::vector<Rle> runs = {};  // of MaskCode::runs: what is inside any of them; `mask` is their file
 
   bool authentic() const { return mask.empty(); }
 };
@@ -40,7 +43,8 @@ struct Dataset {
 //            probe reference (NIST16) | *_orig.* and *_mask.* (IMD2020) | DSO-1 and its masks |
 //            tampered-realistic ground-truth [pristine], also once per camera (Korus) | fake mask [real]
 //            (CocoGlide) | images: masks alone
-//   files    [[image, mask or "Negative"], ...] and {name: any of these, ...}; paths are relative to the file
+//   files    [[image, mask or "Negative"], ...], COCO json with run lengths, and {name: any of these, ...};
+//            paths are relative to the file
 // Throws Error where it is none of these or holds no sample. Images and masks are opened later, by load_image
 // and load_truth.
 std::vector<Dataset> open_datasets(const fs::path& path);

@@ -17,6 +17,13 @@ constexpr i64 kMaxSide = 1'000'000;
 // one line: the file and what is wrong with it.
 Tensor load_image(const std::filesystem::path& path);
 
+// What load_image gives, from the header alone (BMP and TIFF are read whole). A file whose pixels are damaged
+// has a size all the same.
+struct ImageSize {
+  i64 width = 0, height = 0;
+};
+ImageSize image_size(const std::filesystem::path& path);
+
 // A mask [H,W] of 0 and 255 from an image file: 255 where the mean of the three channels is above 127.
 Tensor load_mask(const std::filesystem::path& path);
 
