@@ -43,6 +43,7 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   app.footer(
       "Examples:\n"
+      "  boxprompt annotate photos/ --weights mobile_sam.pt\n"
       "  boxprompt teach photos/ --boxes boxes.json --weights sam_vit_b_01ec64.pth -o masks/ --preview\n"
       "  boxprompt segment photo.jpg --box 120,100,420,320 --weights mobile_sam.pt -o mask.png\n"
       "  boxprompt locate photos/ -o out/\n"
@@ -50,12 +51,14 @@ int run(int argc, char** argv) {
       "  boxprompt synth photos/ -o set/ --count 1000\n"
       "  boxprompt weights inspect sam_vit_b_01ec64.pth\n"
       "'boxprompt COMMAND --help' explains a command.");
+  add_annotate(app);
   add_teach(app);
   add_segment(app);
   add_train(app);
   add_locate(app);
   add_eval(app);
   add_synth(app);
+  add_boxes(app);
   add_model(app);
   add_weights(app);
   add_devices(app);

@@ -11,6 +11,8 @@ namespace bp::app {
 // and its code; Ctrl-C in 130.
 int run(int argc, char** argv);
 
+void add_annotate(CLI::App& app);
+void add_boxes(CLI::App& app);
 void add_teach(CLI::App& app);
 void add_segment(CLI::App& app);
 void add_locate(CLI::App& app);

@@ -109,7 +109,9 @@ void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Teach the student from images and masks");
   const auto positive = CLI::Range(i64{1}, i64{1} << 40);
   const auto share = CLI::Range(0.0, 0.9999);
-  command->add_option("DATA", o->data, "Data sets as for eval: folders (Tp/Gt/Au, ...), JSON lists");
+  command->add_option(
+      "DATA", o->data,
+      "Data sets as for eval: folders (Tp/Gt/Au, ...), JSON lists, annotations.json of annotate");
   command
       ->add_option("--pair", o->pairs,
                    "Two folders: images, and their masks (OUT/masks or OUT/soft of teach); repeatable")
