@@ -21,6 +21,7 @@ sam::PromptEncoder encoder() {
   e.gaussian = noise("gaussian", {2, 128});
   for (std::size_t i = 0; i < 4; ++i) e.point_embeddings[i] = noise("point" + std::to_string(i), {1, 256});
   e.not_a_point = noise("none", {1, 256});
+  e.no_mask = noise("no mask", {1, 256});
   return e;
 }
 

@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -17,14 +19,23 @@ namespace bp::testing {
 namespace {
 
 constexpr std::size_t kArena = std::size_t{1} << 32;  // address space, not memory
-constexpr std::size_t kPage = 4096;
+constexpr std::size_t kPage = 4096, kHugePage = std::size_t{2} << 20;
 
 std::recursive_mutex mutex;
 WalledCalls calls;
+std::size_t limit = kArena, taken = 0;
+
+// In huge pages where the system has them: to open and close every page at every kernel takes long otherwise.
+char* address_space() {
+  void* p = mmap(nullptr, kArena + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) throw std::runtime_error("walled: no address space");
+  const auto aligned = (reinterpret_cast<std::uintptr_t>(p) + kHugePage - 1) / kHugePage * kHugePage;
+  madvise(reinterpret_cast<void*>(aligned), kArena, MADV_HUGEPAGE);
+  return reinterpret_cast<char*>(aligned);
+}
 
 struct Memory {
-  char* base = static_cast<char*>(
-      mmap(nullptr, kArena, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  char* base = address_space();
   std::size_t used = 0;
   std::multimap<std::size_t, void*> free;
   std::map<void*, std::size_t> sizes;
@@ -34,10 +45,15 @@ Memory& memory() {  // never destroyed: tensors may outlive any static object
   return *instance;
 }
 
+void protect(int how) {
+  Memory& m = memory();
+  mprotect(m.base, (m.used + kHugePage - 1) / kHugePage * kHugePage, how);
+}
+
 struct Opened {
   std::lock_guard<std::recursive_mutex> lock{mutex};
-  Opened() { mprotect(memory().base, memory().used, PROT_READ | PROT_WRITE); }
-  ~Opened() { mprotect(memory().base, memory().used, PROT_NONE); }
+  Opened() { protect(PROT_READ | PROT_WRITE); }
+  ~Opened() { protect(PROT_NONE); }
 };
 
 using Recording = std::vector<std::function<void()>>;
@@ -95,6 +111,7 @@ void* allocate(std::size_t bytes) {
   const std::lock_guard lock(mutex);
   Memory& m = memory();
   const std::size_t size = (bytes + kPage - 1) / kPage * kPage;
+  if (taken + size > limit) return nullptr;
   void* block = nullptr;
   if (const auto it = m.free.find(size); it != m.free.end()) {
     block = it->second;
@@ -105,6 +122,7 @@ void* allocate(std::size_t bytes) {
     m.used += size;
   }
   m.sizes[block] = size;
+  taken += size;
   ++calls.allocated;
   const Opened opened;
   std::memset(block, 0xff, size);  // NaN
@@ -115,6 +133,7 @@ void release(void* block) {
   const std::lock_guard lock(mutex);
   const auto it = memory().sizes.find(block);
   memory().free.emplace(it->second, block);
+  taken -= it->second;
   memory().sizes.erase(it);
   ++calls.released;
 }
@@ -134,7 +153,7 @@ void download(void* to, const void* from, std::size_t bytes) {
 k::DeviceInfo info(int) {
   k::DeviceInfo d{};
   std::strcpy(d.name, "walled");
-  d.memory = kArena;
+  d.memory = limit;
   return d;
 }
 
@@ -210,6 +229,10 @@ const k::Backend* walled_backend(bool cache_blocks) {
              },
          .destroy_graph = [](void* graph) { delete static_cast<Recording*>(graph); }};
   return &b;
+}
+
+void set_walled_memory(std::size_t bytes) {
+  limit = std::min(bytes, kArena);
 }
 
 WalledCalls walled_calls() {

@@ -8,6 +8,9 @@ namespace bp::testing {
 // Two devices, "walled"; graphs are supported. Memory is kept for reuse as on a GPU if `cache_blocks`.
 const k::Backend* walled_backend(bool cache_blocks = true);
 
+// How much memory a device has, at most and at first 4 GiB.
+void set_walled_memory(std::size_t bytes);
+
 // What it was asked to do since the program's start.
 struct WalledCalls {
   long allocated = 0, released = 0, uploads = 0, downloads = 0, kernels = 0;
