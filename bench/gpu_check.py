@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""All that wants a GPU, in one go: the CUDA tests, compute-sanitizer, parity with the recordings, a short training
-run beside the CPU's, and the benchmarks. Writes RESULTS/<gpu>.json and prints what it skipped and why.
+"""All that wants a GPU, in one go: the CUDA tests, compute-sanitizer, a short training run beside the CPU's, and the
+benchmarks. Writes RESULTS/<gpu>.json and prints what it skipped and why.
 
-  gpu_check.py BUILD [--device cuda] [--results bench/results] [--only tests,sanitizer,...]
+  gpu_check.py BUILD [--device cuda | --emulate] [--results bench/results] [--only tests,sanitizer,...]
 
 Needs no network and nothing outside the repository. Exit status: 0 all passed, 1 something failed, 2 no device.
 """
@@ -76,21 +76,22 @@ class Check:
             found[kind] = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: (.*)", out)[-1:]
         return found
 
-    def parity(self):
-        out = must([self.program("golden_test"), "--test-case=own*"], BOXPROMPT_TEST_DEVICE=self.device)
-        return {"assertions": int(re.search(r"assertions:\s+(\d+)", out).group(1))}
-
     def training(self):
-        """Losses of the same 24 steps on the CPU and on the device."""
+        """Losses of the same steps on the CPU and on the device."""
         boxprompt = self.program("boxprompt")
         losses = {}
+        # Steps are images * epochs / batch. Two images of 32 x 32 have the emulator's time, and a BatchNorm over
+        # so few values magnifies rounding most.
+        size, batch, images, epochs, lr = (32, 2, 8, 1, 1e-6) if self.device == "simt" else (224, 8, 64, 3, 1e-4)
         with tempfile.TemporaryDirectory() as folder:
             made = pathlib.Path(folder) / "made"
-            must([boxprompt, "synth", ROOT / "apps/samples", "-o", made, "--count", "64", "--seed", "3"])
+            must([boxprompt, "synth", ROOT / "apps/samples", "-o", made, "--count", images + images // 4, "--seed", "3",
+                  "--authentic", "0"])
             for device in ("cpu", self.device):
                 out = pathlib.Path(folder) / device.replace(":", "_")
-                must([boxprompt, "train", made, "-o", out, "--device", device, "--batch", "8", "--epochs", "3",
-                      "--per-epoch", "64", "--lr", "3e-4", "--hold-out", "0.1", "--validate-every", "1000"])
+                must([boxprompt, "train", made, "-o", out, "--device", device, "--size", size, "--batch", batch,
+                      "--epochs", epochs, "--per-epoch", images, "--lr", lr, "--lr-floor", 0, "--hold-out", "0.2",
+                      "--validate-every", "1000"])
                 records = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
                 losses[device] = [r["loss"] for r in records if "loss" in r]
         cpu, other = losses["cpu"], losses[self.device]
@@ -145,8 +146,10 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("build", type=pathlib.Path)
     options.add_argument("--device", default="cuda")
+    options.add_argument("--emulate", dest="device", action="store_const", const="simt",
+                         help="on the emulator of CUDA's threads: what needs no GPU, in small")
     options.add_argument("--results", type=pathlib.Path, default=ROOT / "bench/results")
-    options.add_argument("--only", help="comma-separated: tests, sanitizer, parity, training, benchmarks")
+    options.add_argument("--only", help="comma-separated: tests, sanitizer, training, benchmarks")
     given = options.parse_args()
     check = Check(given.build.resolve(), given.device)
 
@@ -164,7 +167,7 @@ def main():
     commit = run(["git", "rev-parse", "HEAD"])[1].strip() or os.environ.get("BOXPROMPT_COMMIT", "")
     results = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                "commit": commit, "device": own[0], "card": card(given.device), "checks": {}}
-    wanted = given.only.split(",") if given.only else ["tests", "sanitizer", "parity", "training", "benchmarks"]
+    wanted = given.only.split(",") if given.only else ["tests", "sanitizer", "training", "benchmarks"]
     failed = False
     for name in wanted:
         print(f"== {name} ", end="", flush=True)
