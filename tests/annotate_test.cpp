@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <fstream>
@@ -139,6 +140,10 @@ TEST_CASE("of two windows the second is told, gets what is stored, and overwrite
   CHECK(late.status == 409);
   CHECK(late.json()["version"] == 1);
   CHECK(late.json()["boxes"][0]["box"] == kBox["box"]);
+  for (i64 version = 1; version < 6; ++version) {
+    CHECK(r.client.put("/api/images/0", with_box(version)).status == 200);
+    CHECK(folder.saved()["images"][0]["version"] == version + 1);  // before the answer
+  }
   CHECK(folder.saved()["annotations"].size() == 1);
   CHECK(folder.saved()["annotations"][0]["box"] == kBox["box"]);
 }
@@ -566,7 +571,12 @@ TEST_CASE("the teacher's masks: at once on the page, at full size in the file, a
   std::vector<fs::path> kept;
   for (const auto& e : fs::directory_iterator(temp / "cache")) kept.push_back(e.path());
   REQUIRE(kept.size() == 1);
-  const auto time = fs::last_write_time(kept[0]);
+  const auto inode = [&] {
+    struct stat status {};
+    REQUIRE(::stat(kept[0].c_str(), &status) == 0);
+    return status.st_ino;
+  };
+  const auto before = inode();
   const auto masks = [&] {
     const Running r(options);
     Answer answer;
@@ -575,7 +585,7 @@ TEST_CASE("the teacher's masks: at once on the page, at full size in the file, a
   };
   const auto bytes = read_file(kept[0]);
   CHECK(masks() == first);
-  CHECK(fs::last_write_time(kept[0]) > time);
+  CHECK(inode() == before);  // read, not written anew
   std::ofstream(kept[0]) << "damaged";
   CHECK(masks() == first);
   CHECK(read_file(kept[0]) == bytes);
