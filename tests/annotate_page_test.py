@@ -370,7 +370,9 @@ class PageTest(unittest.TestCase):
             wait("another look", lambda: self.pixel(290, 160) != overlay)
             self.assertEqual([0x2B, 0xB8, 0xFF], self.pixel(290, 160)[:3])
             self.keys("v")  # the outline alone
-            wait("the picture inside the outline", lambda: self.pixel(290, 160) == before)
+            # A sharper version of the picture may have come since, so alike and not the same.
+            wait("the picture inside the outline",
+                 lambda: max(abs(a - b) for a, b in zip(self.pixel(290, 160), before)) < 24)
         self.no_errors()
 
     def test_masks_are_cycled(self):
