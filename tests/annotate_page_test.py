@@ -257,6 +257,18 @@ class PageTest(unittest.TestCase):
             "const at = boxprompt.view.toStage(arguments[0], arguments[1]).map((v) => Math.round(v * devicePixelRatio));"
             "return [...canvas.getContext('2d').getImageData(...at, 1, 1).data];", x, y)
 
+    def settled_pixel(self, x, y):
+        """Once the picture has come, which a blurred thumbnail stands for until then."""
+        wait("the picture", lambda: self.js(
+            "return performance.getEntriesByType('resource').some((r) => r.name.includes('/picture'));"))
+
+        def steady():
+            first = self.pixel(x, y)
+            time.sleep(0.5)
+            return first if first == self.pixel(x, y) else None
+
+        return wait("a steady picture", steady)
+
     def no_errors(self):
         severe = [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
         # What the page is told by these answers it deals with; the browser logs them all the same.
@@ -358,7 +370,7 @@ class PageTest(unittest.TestCase):
     def test_mask_appears(self):
         self.needs_masks()
         self.open(COFFEE, [])
-        before = self.pixel(290, 160)
+        before = self.settled_pixel(290, 160)
         self.drag((165, 10), (418, 315))
         known = self.wait_mask()
         wait("the IoU on the box", lambda: "predicted IoU" in self.labels()[0])
