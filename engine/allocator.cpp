@@ -1,6 +1,7 @@
 #include "engine/allocator.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -97,7 +98,8 @@ class Cache {
   void give_back(void* block) const { on_host() ? std::free(block) : backend(device_).release(block); }
   [[noreturn]] void out_of_memory(std::size_t size) const {
     const std::string all = on_host() ? "" : text(", of ", device_info(device_).memory, " in all");
-    fail("out of memory on ", device_, ": asked for ", size, " bytes beside ", stats_.live, " in use", all);
+    throw OutOfMemory(text("out of memory on ", device_, ": asked for ", size, " bytes beside ", stats_.live,
+                           " in use", all));
   }
 
   // Blocks of sizes that are no longer wanted are given back, largest first, before the process grows much
@@ -147,11 +149,13 @@ std::shared_ptr<void> from_cache(std::size_t bytes, Device device) {
 // whatever lay free when it began.
 struct Arena::Blocks {
   const Device device;
+  const bool imaginary;
   std::mutex mutex{};
   std::multimap<std::size_t, void*> free{};
   std::vector<std::shared_ptr<void>> all{};
   std::size_t bytes = 0;
   bool closed = false;
+  static constexpr std::uintptr_t kFirstImaginary = 4096;
 
   static std::shared_ptr<void> take(const std::shared_ptr<Blocks>& from, std::size_t size) {
     const std::lock_guard lock(from->mutex);
@@ -159,9 +163,10 @@ struct Arena::Blocks {
     if (it == from->free.end()) {
       require(!from->closed, "graph: ", size, " bytes on ", from->device,
               " that were not asked for when its memory was planned");
-      from->all.push_back(from_cache(size, from->device));
+      void* fresh = reinterpret_cast<void*>(kFirstImaginary + from->bytes);
+      if (!from->imaginary) fresh = from->all.emplace_back(from_cache(size, from->device)).get();
       from->bytes += size;
-      it = from->free.emplace(size, from->all.back().get());
+      it = from->free.emplace(size, fresh);
     }
     void* const block = it->second;
     from->free.erase(it);
@@ -174,7 +179,7 @@ struct Arena::Blocks {
 
 thread_local const Arena* Arena::in_use = nullptr;
 
-Arena::Arena(Device device) : blocks_(new Blocks{device}) {}
+Arena::Arena(Device device, bool imaginary) : blocks_(new Blocks{device, imaginary}) {}
 
 std::size_t Arena::bytes() const {
   const std::lock_guard lock(blocks_->mutex);

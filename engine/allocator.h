@@ -17,15 +17,16 @@ struct MemoryStats {
 };
 
 // A block of at least `bytes`, uninitialised, aligned to 64 on the processor and as the device wants it
-// there; it returns to the cache when its last owner goes. Throws Error naming device and size where there is
-// no memory. Thread-safe.
+// there; it returns to the cache when its last owner goes. Throws OutOfMemory naming device and size where
+// there is no memory. Thread-safe.
 std::shared_ptr<void> allocate(std::size_t bytes, Device device);
 
 // Memory that stays together, for a graph that runs at the addresses it was recorded with. Its blocks are
 // taken from the device's cache and go back there with the arena and its last tensor.
 class Arena {
  public:
-  explicit Arena(Device device);
+  // Imaginary: addresses without memory, to learn how much something would need.
+  explicit Arena(Device device, bool imaginary = false);
   std::size_t bytes() const;  // of all blocks
   void close();               // no more blocks: from now on Error where none of its own is free
 

@@ -12,6 +12,12 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A device, or the machine, has no memory left for a tensor.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 // All arguments written one after another: text("weight ", shape, " for input ", other).
 template <class... Args>
 std::string text(const Args&... args) {

@@ -127,6 +127,22 @@ Graph capture(Device device, const std::function<void()>& f) {
   return result;
 }
 
+std::size_t memory_needed(Device device, const std::function<void()>& f) {
+  require(device.type != Device::Type::cpu, "graph: the processor has none");
+  require(!checks_left, "graph: another one is being captured");
+  const Arena arena(device, true);
+  std::vector<Check> checks;
+  const Capturing capturing(checks);
+  const Arena::Use use(arena);
+  const k::Backend plan = planned(backend(device));
+  const Substitute substitute(device, plan);
+  for (int i = 0; i < 2; ++i) {
+    checks.clear();
+    f();
+  }
+  return arena.bytes();
+}
+
 void verify(const Tensor& x, std::function<void(const std::vector<float>&)> check) {
   if (checks_left)
     checks_left->push_back({x.detach(), std::move(check)});

@@ -51,6 +51,10 @@ class Graph {
 // copy_into. Throws Error on the processor, which has no graphs.
 Graph capture(Device device, const std::function<void()>& f);
 
+// How much memory of the device f needs beside what is there: it is called as by capture(), but twice, and no
+// memory is taken.
+std::size_t memory_needed(Device device, const std::function<void()>& f);
+
 // For ops: calls check(values of x), which throws Error where they are wrong; at once, or where a graph is
 // being captured in its check().
 void verify(const Tensor& x, std::function<void(const std::vector<float>&)> check);

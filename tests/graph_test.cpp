@@ -174,6 +174,18 @@ TEST_CASE("the emulator has graphs, too") {
   }
 }
 
+TEST_CASE("the memory that work needs is known without taking any") {
+  const Walled walled;
+  Training t;
+  const std::size_t live = memory_stats(kWalled).live;
+  const std::size_t needed = memory_needed(kWalled, [&] { t.work(); });
+  t.loss = {};
+  CHECK(memory_stats(kWalled).live == live);
+  const Graph graph = capture(kWalled, [&] { t.work(); });
+  CHECK(graph.memory() == needed);
+  CHECK_THROWS_WITH_AS(memory_needed(kHost, [] {}), "graph: the processor has none", Error);
+}
+
 TEST_CASE("what cannot be recorded is refused, and the device works on") {
   const Walled walled;
   const Tensor x = full({4}, 1, DType::f32, kWalled);

@@ -97,6 +97,44 @@ TEST_CASE("a frozen trunk is folded anew after each validation, and graphs know"
   CHECK(same_run(folder / text(kHost), folder / text(kWalled)));
 }
 
+TEST_CASE("where a batch does not fit, training says which one does, and that one does") {
+  const Walled walled;
+  const TempFolder folder;
+  write_training_set(folder.path, 16, 64);
+  TrainOptions o = options_of(folder / "run", kWalled, false);
+  o.epochs = 1, o.batch = 16, o.validate_every = 1000;
+  // The weights with their moments and averages, and what is left for gradients and activations.
+  const auto leave = [](std::size_t megabytes) {
+    i64 values = 0;
+    student::Student net = new_student();
+    for (const Param& p : net.params()) values += p.shape.numel();
+    release_cached(kWalled);
+    set_walled_memory(static_cast<std::size_t>(values) * 16 + (megabytes << 20));
+  };
+  leave(90);
+  std::string message;
+  try {
+    run(folder.path, o);
+  } catch (const Error& e) {
+    message = e.what();
+  }
+  CAPTURE(message);
+  CHECK(message.find("out of memory on cuda:0: asked for ") == 0);
+  const std::string asks = "; --batch ";
+  const std::size_t at = message.find(asks);
+  REQUIRE(at != std::string::npos);
+  o.batch = std::stoi(message.substr(at + asks.size()));
+  CHECK(o.batch < 16);
+  CHECK(o.batch >= 1);
+  o.out = folder / "smaller";
+  CHECK(run(folder.path, o).steps == 16 / o.batch);
+  leave(10);
+  o.out = folder / "none";
+  CHECK_THROWS_WITH_AS(run(folder.path, o), doctest::Contains("not even --batch 1 would fit at --size 64"),
+                       Error);
+  set_walled_memory(std::size_t{4} << 30);
+}
+
 TEST_CASE("the student finds the same on a device, asked by several threads at once") {
   const Walled walled;
   const StudentConfig config{.size = 64};

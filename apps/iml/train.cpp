@@ -189,7 +189,11 @@ class Run {
       graph_.launch();
       graph_.check();
     } else {
-      work();
+      try {
+        work();
+      } catch (const OutOfMemory& e) {
+        fail(e.what(), advice());
+      }
     }
     for (const Tensor& loss : losses_) r.loss += static_cast<double>(loss.item() * share());
     if (!std::isfinite(r.loss)) blame(r.step);
@@ -213,6 +217,30 @@ class Run {
         input = {to(batch.images, o_.device), to(batch.targets, o_.device)};
       }
     }
+  }
+
+  // Of a batch that fits where this one does not.
+  std::string advice() {
+    if (o_.device == Device{}) return "; a smaller --batch needs less";
+    losses_.clear();
+    inputs_.clear();
+    for (const Param& p : trained_) p.tensor->zero_grad();
+    const std::size_t all = device_info(o_.device).memory, used = memory_stats(o_.device).live;
+    const auto needed = [this](i64 batch) {
+      const std::size_t bytes = memory_needed(o_.device, [&] {
+        inputs_.assign(static_cast<std::size_t>(o_.accumulate),
+                       {empty({batch, o_.size, o_.size, 3}, DType::f32, o_.device),
+                        empty({batch, o_.size, o_.size, 1}, DType::f32, o_.device)});
+        work();
+      });
+      inputs_.clear();
+      losses_.clear();
+      return bytes;
+    };
+    // A twentieth stays for the libraries' own needs.
+    for (i64 batch = o_.batch / 2; batch >= 1; batch /= 2)
+      if (used + needed(batch) < all - all / 20) return text("; --batch ", batch, " would fit");
+    return text("; not even --batch 1 would fit at --size ", o_.size);
   }
 
   // What the device does in a step. Where a gradient is not finite, the weights stay.
