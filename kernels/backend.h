@@ -2,13 +2,13 @@
 #pragma once
 #include <cstddef>
 
-#include "kernels/kernels.h"
+#include "kernels/ladders/ladders.h"
 
 namespace bp::k {
 
 // Changes with every change of Backend or of an argument struct, so that a program never calls a shared
 // object that was built for another.
-constexpr int kBackendVersion = 1;
+constexpr int kBackendVersion = 2;
 
 struct DeviceInfo {
   char name[256];
@@ -25,6 +25,7 @@ struct Backend {
   int version;       // kBackendVersion
   const char* name;  // "cuda", "simt"
   Kernels kernels;
+  const Ladders* ladders;  // versions of some kernels to learn from, or null
   int devices;  // how many there are, at least 1
   // Whether freed blocks should be kept for reuse. The emulator wants every block new, so that none but its
   // own bytes may be read or written.
@@ -38,6 +39,9 @@ struct Backend {
   void (*download)(void* to, const void* from, std::size_t bytes);  // waits until the bytes are there
   void (*copy)(void* to, const void* from, std::size_t bytes);      // on the device
   void (*synchronize)();
+  void* (*mark)();  // a moment in the stream's order
+  // From one mark to a later one; waits for that. Both marks are gone afterwards.
+  double (*seconds)(void* from, void* to);
 
   // Between begin_capture and end_capture kernels and copies on the device are recorded and not run; uploads,
   // downloads, allocate and release are errors. A graph keeps the addresses that it was recorded with.

@@ -110,11 +110,12 @@ void* allocate(std::size_t bytes) {
   refuse_while_recording("allocate");
   const std::lock_guard lock(mutex);
   Memory& m = memory();
-  const std::size_t size = (bytes + kPage - 1) / kPage * kPage;
+  std::size_t size = (bytes + kPage - 1) / kPage * kPage;
   if (taken + size > limit) return nullptr;
   void* block = nullptr;
-  if (const auto it = m.free.find(size); it != m.free.end()) {
+  if (const auto it = m.free.lower_bound(size); it != m.free.end() && it->first <= 2 * size) {
     block = it->second;
+    size = it->first;
     m.free.erase(it);
   } else {
     if (size > kArena - m.used) return nullptr;
@@ -205,6 +206,7 @@ const k::Backend* walled_backend(bool cache_blocks) {
     b = {.version = k::kBackendVersion,
          .name = "walled",
          .kernels = table(),
+         .ladders = nullptr,
          .devices = 2,
          .cache_blocks = cache_blocks,
          .select = [](int) {},
@@ -216,6 +218,8 @@ const k::Backend* walled_backend(bool cache_blocks) {
          .copy = [](void* to, const void* from,
                     std::size_t bytes) { step([=] { std::memcpy(to, from, bytes); }); },
          .synchronize = [] { refuse_while_recording("synchronize"); },
+         .mark = nullptr,
+         .seconds = nullptr,
          .begin_capture =
              [] {
                refuse_while_recording("begin_capture");

@@ -183,6 +183,23 @@ void synchronize() {
   check(cudaStreamSynchronize(gpu().stream), "cudaStreamSynchronize");
 }
 
+void* mark() {
+  refuse_while_capturing("mark");
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreate(&event), "cudaEventCreate");
+  check(cudaEventRecord(event, gpu().stream), "cudaEventRecord");
+  return event;
+}
+double seconds(void* from, void* to) {
+  const auto begin = static_cast<cudaEvent_t>(from), end = static_cast<cudaEvent_t>(to);
+  float milliseconds = 0;
+  check(cudaEventSynchronize(end), "cudaEventSynchronize");
+  check(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
+  check(cudaEventDestroy(begin), "cudaEventDestroy");
+  check(cudaEventDestroy(end), "cudaEventDestroy");
+  return 1e-3 * static_cast<double>(milliseconds);
+}
+
 void begin_capture() {
   refuse_while_capturing("begin_capture");
   check(cudaStreamBeginCapture(gpu().stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
@@ -263,6 +280,7 @@ extern "C" __attribute__((visibility("default"))) const bp::k::Backend* bp_backe
       .version = k::kBackendVersion,
       .name = "cuda",
       .kernels = cuda::table("cuda"),
+      .ladders = &cuda::ladders(),
       .devices = count,
       .cache_blocks = true,
       .select = cuda::select,
@@ -273,6 +291,8 @@ extern "C" __attribute__((visibility("default"))) const bp::k::Backend* bp_backe
       .download = cuda::download,
       .copy = cuda::copy,
       .synchronize = cuda::synchronize,
+      .mark = cuda::mark,
+      .seconds = cuda::seconds,
       .begin_capture = cuda::begin_capture,
       .end_capture = cuda::end_capture,
       .launch_graph = cuda::launch_graph,

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -69,6 +70,17 @@ void synchronize() {
   refuse_while_recording("synchronize");
 }
 
+using Clock = std::chrono::steady_clock;
+void* mark() {
+  refuse_while_recording("mark");
+  return new Clock::time_point(Clock::now());
+}
+double seconds(void* from, void* to) {
+  const std::unique_ptr<Clock::time_point> begin(static_cast<Clock::time_point*>(from)),
+      end(static_cast<Clock::time_point*>(to));
+  return std::chrono::duration<double>(*end - *begin).count();
+}
+
 void begin_capture() {
   refuse_while_recording("begin_capture");
   recording = std::make_unique<Recording>();
@@ -92,6 +104,7 @@ const k::Backend* backend() {
       .version = k::kBackendVersion,
       .name = "simt",
       .kernels = cuda::table("simt"),
+      .ladders = &cuda::ladders(),
       .devices = 1,
       .cache_blocks = false,
       .select = select,
@@ -102,6 +115,8 @@ const k::Backend* backend() {
       .download = download,
       .copy = copy,
       .synchronize = synchronize,
+      .mark = mark,
+      .seconds = seconds,
       .begin_capture = begin_capture,
       .end_capture = end_capture,
       .launch_graph = launch_graph,
