@@ -127,9 +127,9 @@ inline bool close(const Floats& y, const Floats& wanted, double tolerance, bool 
 
 // Checks the emulated kernel in f32 and bf16 against the CPU's in f32 on the same (rounded) numbers. Inputs
 // must stay as they were. `tolerance` is relative to the largest value; `bf16_tolerance` is for kernels that
-// round to bf16 on the way, too.
+// round to bf16 on the way, too. `device` may have another version of the kernel in its place.
 inline void check_kernel(const std::vector<Operand>& operands, const Call& call, double tolerance = 2e-6,
-                         double bf16_tolerance = 0) {
+                         double bf16_tolerance = 0, const k::Kernels& device = simt::backend()->kernels) {
   using simt::OrderKind;
   for (const DType dtype : {DType::f32, DType::bf16}) {
     CAPTURE(name_of(dtype));
@@ -142,7 +142,7 @@ inline void check_kernel(const std::vector<Operand>& operands, const Call& call,
          {OrderKind{}, OrderKind{OrderKind::reverse, 0}, OrderKind{OrderKind::shuffled, 3}}) {
       CAPTURE(static_cast<int>(order.kind));
       simt::set_order(order);
-      const std::vector<Floats> got = after(simt::backend()->kernels, operands, dtype, call);
+      const std::vector<Floats> got = after(device, operands, dtype, call);
       for (std::size_t i = 0; i < operands.size(); ++i) {
         CAPTURE(i);
         const Operand& x = operands[i];
