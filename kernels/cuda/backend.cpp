@@ -92,6 +92,7 @@ struct Gpu {
   std::map<int, Workspace> workspaces;
   int multiprocessors = 0;
   std::size_t shared_per_block = 0;
+  int compute_capability = 0;
   bool capturing = false;
 };
 
@@ -119,6 +120,8 @@ Gpu& gpu() {
     made->multiprocessors = attribute(cudaDevAttrMultiProcessorCount, selected);
     made->shared_per_block =
         static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, selected));
+    made->compute_capability = 10 * attribute(cudaDevAttrComputeCapabilityMajor, selected) +
+                               attribute(cudaDevAttrComputeCapabilityMinor, selected);
     slot = std::move(made);
   }
   return *slot;
@@ -247,6 +250,9 @@ int multiprocessors() {
 }
 std::size_t shared_per_block() {
   return gpu().shared_per_block;
+}
+int compute_capability() {
+  return gpu().compute_capability;
 }
 
 void* workspace(int slot, std::size_t bytes) {

@@ -35,6 +35,7 @@ inline unsigned grid_for(i64 n, i64 each, i64 most = 65535) {
 
 int multiprocessors();           // of the device in use
 std::size_t shared_per_block();  // bytes of shared memory that a block may ask for
+int compute_capability();        // 80 is 8.0
 
 // Device memory for the length of a call, from the calling thread's stream: a kernel's partial sums. Slots
 // are separate buffers; the next call with the same slot reuses it, in stream order. In a graph the memory

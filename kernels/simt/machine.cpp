@@ -1,5 +1,6 @@
 // One multiprocessor on one thread: runs the lanes of a block as fibers and decides who goes on at barriers.
 // The ThreadSanitizer build instruments the kernels and not this file: what orders lanes is said by hand.
+#include <algorithm>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
@@ -9,16 +10,8 @@
 #include "kernels/simt/fiber.h"
 #include "kernels/simt/machine.h"
 #include "kernels/simt/order.h"
+#include "kernels/simt/tsan.h"
 #include "kernels/threads.h"
-
-#if defined(BP_SIMT_TSAN)
-#include <sanitizer/tsan_interface.h>
-#define BP_RELEASE(tag) __tsan_release(tag)
-#define BP_ACQUIRE(tag) __tsan_acquire(tag)
-#else
-#define BP_RELEASE(tag) static_cast<void>(tag)
-#define BP_ACQUIRE(tag) static_cast<void>(tag)
-#endif
 
 namespace bp::simt {
 
@@ -29,7 +22,7 @@ namespace {
 constexpr unsigned kMostThreads = 1024;
 constexpr std::size_t kMostShared = 227 << 10, kMostStatic = 48 << 10;  // of a Hopper block
 constexpr std::size_t kFence = 64, kMostArrays = 32;  // watched bytes beside each shared array
-constexpr unsigned char kPoison = 0xff, kFenceByte = 0xa5;
+constexpr unsigned char kFenceByte = 0xa5;
 
 struct Launch {
   dim3 blocks, threads;
@@ -38,7 +31,7 @@ struct Launch {
   Place place;
 };
 
-enum class Wait : std::uint8_t { none, warp, block, done };
+enum class Wait : std::uint8_t { none, warp, block, event, done };
 
 struct AsyncCopy {
   void* to;
@@ -49,6 +42,7 @@ struct AsyncCopy {
 struct LaneState : Lane {
   unsigned index = 0;
   Wait wait = Wait::none;
+  const Event* event = nullptr;
   Place place;
   std::uint64_t exchanges = 0;
   unsigned warp_barriers = 0, block_barriers = 0;
@@ -68,11 +62,6 @@ struct SharedArray {
   std::size_t bytes;
   unsigned char* data;
 };
-
-// By hand: memset would be seen by ThreadSanitizer as the running lane's.
-void fill(unsigned char* to, unsigned char byte, std::size_t count) {
-  for (volatile unsigned char* p = to; count > 0; --count) *p++ = byte;
-}
 
 std::string text_of(Place place) {
   std::ostringstream out;
@@ -98,6 +87,9 @@ class Machine {
   const Launch& launch() const { return *launch_; }
   void* dynamic() { return arrays_.front().data; }
   void* array(const void* key, std::size_t bytes, Place place);
+  unsigned char* shared() { return shared_; }
+  std::size_t used() const { return used_; }
+  bool in_array(const unsigned char* p, std::size_t bytes) const;
   // Of a block that failed: what its lanes did is done, though they never reached its end.
   void abandon();
 
@@ -111,6 +103,13 @@ class Machine {
     lane.fiber.yield();
     BP_ACQUIRE(tag);
   }
+  void wait_for(const Event& event, Place place) {
+    LaneState& lane = *current_;
+    lane.place = place;
+    lane.wait = Wait::event;
+    lane.event = &event;
+    lane.fiber.yield();
+  }
 
  private:
   static void run_lane(void* argument);
@@ -122,6 +121,7 @@ class Machine {
   void add_array(const void* key, std::size_t bytes);
   void check_fences() const;
   [[noreturn]] void stuck() const;
+  void stuck_at_events() const;
 
   const Launch* launch_ = nullptr;
   std::vector<std::unique_ptr<LaneState>> lanes_;
@@ -167,6 +167,7 @@ void Machine::run_lane(void* argument) {
     m.launch_->work->run();
     for (const auto& group : lane.groups)
       if (!group.empty()) mistake("returned with a cp.async that nothing waited for", lane.place);
+    end_wgmma_lane(lane.place);
   } catch (...) {
     if (!m.error_) m.error_ = std::current_exception();
   }
@@ -198,6 +199,12 @@ void* Machine::array(const void* key, std::size_t bytes, Place place) {
   return arrays_.back().data;
 }
 
+bool Machine::in_array(const unsigned char* p, std::size_t bytes) const {
+  for (const SharedArray& a : arrays_)
+    if (p >= a.data && p + bytes <= a.data + a.bytes) return true;
+  return false;
+}
+
 void Machine::check_fences() const {
   for (const SharedArray& a : arrays_)
     for (std::size_t i = 0; i < kFence; ++i)
@@ -218,6 +225,8 @@ void Machine::start(std::uint64_t number) {
   arrays_.clear();
   used_ = 0;
   add_array(nullptr, launch_->shared_bytes);
+  begin_bulk();
+  begin_wgmma(count_);
   warps_.resize(count_ / kWarp);
   for (WarpState& w : warps_) {
     w.live = kWarp;
@@ -282,7 +291,7 @@ void Machine::after(LaneState& lane) {
     ++warps_[w].waiting;
   } else if (lane.wait == Wait::block) {
     ++waiting_;
-  } else {  // done
+  } else if (lane.wait == Wait::done) {
     --warps_[w].live;
     --live_;
   }
@@ -290,7 +299,23 @@ void Machine::after(LaneState& lane) {
   pass_block();
 }
 
+// Which of them is the cause is for the reader to say: all places, each once.
+void Machine::stuck_at_events() const {
+  std::vector<const LaneState*> waiting;
+  std::string message;
+  for (unsigned i = 0; i < count_; ++i) {
+    const LaneState& lane = *lanes_[i];
+    const auto known = [&](const LaneState* w) { return same(w->place, lane.place); };
+    if (lane.wait != Wait::event || std::any_of(waiting.begin(), waiting.end(), known)) continue;
+    message += (waiting.empty() ? "waits for ever at " : "; thread " + text_of(lane.thread) + " at ") +
+               text_of(lane.place) + " for " + lane.event->missing();
+    waiting.push_back(&lane);
+  }
+  if (!waiting.empty()) throw std::runtime_error(where(*launch_, *waiting[0]) + message);
+}
+
 void Machine::stuck() const {
+  stuck_at_events();
   const auto waits_for = [](Wait w) { return w == Wait::warp ? "its warp at " : "its block at "; };
   const LaneState *first = nullptr, *other = nullptr;
   for (unsigned i = 0; i < count_; ++i) {
@@ -317,6 +342,7 @@ void Machine::run_block(const Launch& launch, std::uint64_t number) {
     bool moved = false;
     for (const unsigned i : order.next()) {
       LaneState& lane = *lanes_[i];
+      if (lane.wait == Wait::event && lane.event->happened()) lane.wait = Wait::none;
       if (lane.wait != Wait::none) continue;
       moved = true;
       current_ = &lane;
@@ -330,12 +356,40 @@ void Machine::run_block(const Launch& launch, std::uint64_t number) {
   }
   BP_ACQUIRE(&end_tag_);
   check_fences();
+  end_bulk();
+  end_wgmma(count_);
 }
 
 }  // namespace
 
+void fill(unsigned char* to, unsigned char byte, std::size_t count) {
+  for (volatile unsigned char* p = to; count > 0; --count) *p++ = byte;
+}
+
 void mistake(const char* what, Place place) {
   throw std::runtime_error(where(machine->launch(), machine->current()) + what + " at " + text_of(place));
+}
+
+void mistake_of_block(const std::string& what) {
+  throw std::runtime_error(where(machine->launch(), machine->current()) + what);
+}
+
+void wait_for(const Event& event, Place place) {
+  machine->wait_for(event, place);
+}
+unsigned lane_in_block() {
+  return machine->current().index;
+}
+std::size_t window_offset(const void* shared, std::size_t bytes, Place place) {
+  const auto* p = static_cast<const unsigned char*>(shared);
+  if (!machine->in_array(p, bytes)) mistake("an address that is not in shared memory", place);
+  return static_cast<std::size_t>(p - machine->shared());
+}
+unsigned char* window() {
+  return machine->shared();
+}
+std::size_t window_size() {
+  return machine->used();
 }
 
 void sync_block(Place place) {
