@@ -1,7 +1,7 @@
 // A thread per output element, channels innermost, so that a warp reads 32 neighbouring channels of a pixel.
 // Floor: x read and y written once. Here each input is loaded nine times (2.25 times at stride 2), by nine
-// threads in three rows; what the L1 cache misses of that, L2 serves. A load is 2 or 4 bytes, and finding
-// row, column and channel takes three divisions of 64 bits: more instructions than the nine products.
+// threads in three rows; what the L1 cache misses of that, L2 serves. But finding row, column and channel by
+// divisions of 64 bits takes hundreds of instructions for nine products: that should be most of the time.
 #include "kernels/ladders/cuda/depthwise/rungs.h"
 #include "kernels/ladders/cuda/memory.h"
 

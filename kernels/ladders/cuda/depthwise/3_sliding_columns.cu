@@ -1,8 +1,8 @@
 // Against rung 2: a thread walks along 16 outputs of a row and keeps three columns of inputs in registers, so
-// a column is loaded once and not three times: 3 x 18 loads for 16 outputs instead of 9 x 16, 3.4 for each
-// (6.2 instead of 9 at stride 2). The weights are loaded once a thread. It owns four channels rather than
-// eight, as the weights alone are 36 registers then. Rows are still read three times by threads of different
-// blocks, and there are sixteen times fewer threads to hide the latency of loads behind one another.
+// a column is loaded and converted once and not three times: 3 x 18 loads for 16 outputs instead of 9 x 16,
+// 3.4 for each (6.2 instead of 9 at stride 2). Weights and divisions are paid once a thread. It owns four
+// channels rather than eight, as the weights alone are 36 registers then. Rows are still read three times, by
+// threads of different blocks, and there are few warps (at 160 registers 12 of 64) to hide latency.
 #include "kernels/ladders/cuda/depthwise/rungs.h"
 #include "kernels/ladders/cuda/depthwise/slide.h"
 

@@ -1,8 +1,8 @@
 // Against rung 4: as many warps as fit at once stay for the whole call and take row after row. w and b are
-// loaded once a warp and stay in registers as they are stored, which saves two thirds of the reads from L1;
-// and a warp asks for its next row before it adds up the one that it has, so that memory is never idle while
-// sums are made. It pays where a warp gets many rows: SAM-B's 4096 rows are little more than one for each
-// warp of a large GPU, a batch of 8 images ten.
+// loaded once a warp and stay in registers, which saves two thirds of the reads from L1; and a warp asks for
+// its next row before it adds up the one that it has, so that memory is not idle while sums are made. It pays
+// where a warp gets many rows: of SAM-B's 4096 rows two for each warp of a large GPU, of eight images
+// sixteen.
 #include "kernels/ladders/cuda/layer_norm/held.h"
 #include "kernels/ladders/cuda/layer_norm/rungs.h"
 
