@@ -11,13 +11,16 @@ constexpr float kBatchNormEps = 1e-5f, kMomentum = 0.1f;
 
 Tensor ConvBn::operator()(const Tensor& x, Act act) const {
   if (training) {
-    const Tensor y =
-        depthwise ? bp::depthwise(x, weight, {}, stride) : conv2d(x, weight, {}, stride, kernel / 2);
-    return batch_norm(y, gamma, beta, mean, variance, true, kMomentum, kBatchNormEps, act);
+    const DType dtype = weight.dtype();
+    const Tensor in_type = cast(x, dtype), y = depthwise ? bp::depthwise(in_type, weight, {}, stride)
+                                                         : conv2d(in_type, weight, {}, stride, kernel / 2);
+    return batch_norm(y, cast(gamma, dtype), cast(beta, dtype), mean, variance, true, kMomentum,
+                      kBatchNormEps, act);
   }
   require(folded_weight.defined(), "conv_bn: neither folded after loading nor in training");
-  if (depthwise) return bp::depthwise(x, folded_weight, folded_bias, stride, act);
-  return conv2d(x, folded_weight, folded_bias, stride, kernel / 2, act);
+  const Tensor in_type = cast(x, folded_weight.dtype());
+  if (depthwise) return bp::depthwise(in_type, folded_weight, folded_bias, stride, act);
+  return conv2d(in_type, folded_weight, folded_bias, stride, kernel / 2, act);
 }
 
 void ConvBn::collect(Params& params, const std::string& prefix) {
@@ -29,7 +32,7 @@ void ConvBn::collect(Params& params, const std::string& prefix) {
   params.push_back({prefix + ".bn.running_var", {out}, Layout::as_is, &variance, false});
 }
 
-void ConvBn::fold() {
+void ConvBn::fold(DType dtype) {
   const auto g = gamma.values(), b = beta.values(), m = mean.values(), v = variance.values();
   std::vector<float> scale(g.size()), shift(g.size());
   for (std::size_t i = 0; i < g.size(); ++i) {
@@ -40,13 +43,14 @@ void ConvBn::fold() {
   // The channel of the output is the first axis of a dense weight [O,kh,kw,I], the last of a depthwise one
   // [kh,kw,C].
   const Shape along = depthwise ? Shape{1, 1, out} : Shape{out, 1, 1, 1};
-  folded_weight = mul(weight, from_values(along, scale, weight.dtype(), weight.device()));
-  folded_bias = from_values({out}, shift, weight.dtype(), weight.device());
+  const Tensor plain = cast(weight, DType::f32);
+  folded_weight = cast(mul(plain, from_values(along, scale, DType::f32, weight.device())), dtype);
+  folded_bias = from_values({out}, shift, dtype, weight.device());
 }
 
 void ConvBn::train(bool on) {
   training = on;
-  if (!on) fold();
+  if (!on) fold(weight.dtype());
 }
 
 }  // namespace bp

@@ -14,7 +14,8 @@ struct ConvBn {
   Tensor operator()(const Tensor& x, Act act = Act::none) const;
   // Names as in TinyViT: .c.weight, .bn.{weight,bias,running_mean,running_var}.
   void collect(Params& params, const std::string& prefix);
-  void fold();  // the running statistics into the weight, for inference
+  // The running statistics into the weight, for inference in that type; from f32, so that it is rounded once.
+  void fold(DType dtype = DType::f32);
 
   // On: normalise with the batch's statistics and move the running ones, whose memory must be the net's own
   // (LoadOptions::own). Off: fold what was learned, for inference.

@@ -1,5 +1,6 @@
 // The layers that networks are made of: plain structs of parameters with a call operator. collect() names the
-// parameters as the published state dicts do, so loaders fill them without knowing the network.
+// parameters as the published state dicts do, so loaders fill them without knowing the network. Each computes
+// in the type of its weight and rounds its input to that; a residual keeps its own type, and so does the sum.
 #pragma once
 #include <string>
 
@@ -13,7 +14,9 @@ struct Linear {  // act(x w^T + b) + residual; x [..,in] -> [..,out]
   Tensor weight{}, bias{};
 
   Tensor operator()(const Tensor& x, Act act = Act::none, const Tensor& residual = {}) const {
-    return linear(x, weight, bias, act, residual);
+    const Tensor in_type = cast(x, weight.dtype());
+    if (!residual || residual.dtype() == weight.dtype()) return linear(in_type, weight, bias, act, residual);
+    return add(residual, cast(linear(in_type, weight, bias, act), residual.dtype()));
   }
   void collect(Params& params, const std::string& prefix) {
     params.push_back({prefix + ".weight", {out, in}, Layout::as_is, &weight});
@@ -26,7 +29,7 @@ struct LayerNorm {  // over the last axis, which on channels-last maps is SAM's 
   float eps = 1e-5f;
   Tensor weight{}, bias{};
 
-  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight, bias, eps); }
+  Tensor operator()(const Tensor& x) const { return layer_norm(cast(x, weight.dtype()), weight, bias, eps); }
   void collect(Params& params, const std::string& prefix) {
     params.push_back({prefix + ".weight", {width}, Layout::as_is, &weight});
     params.push_back({prefix + ".bias", {width}, Layout::as_is, &bias});
@@ -38,7 +41,9 @@ struct Conv {  // dense convolution, [N,H,W,in] -> [N,H',W',out]
   bool has_bias = true;
   Tensor weight{}, bias{};
 
-  Tensor operator()(const Tensor& x) const { return conv2d(x, weight, bias, stride, pad); }
+  Tensor operator()(const Tensor& x) const {
+    return conv2d(cast(x, weight.dtype()), weight, bias, stride, pad);
+  }
   void collect(Params& params, const std::string& prefix) {
     params.push_back({prefix + ".weight", {out, in, kernel, kernel}, Layout::conv, &weight});
     if (has_bias) params.push_back({prefix + ".bias", {out}, Layout::as_is, &bias});
@@ -49,7 +54,9 @@ struct ConvTranspose2x2 {  // stride 2, [N,H,W,in] -> [N,2H,2W,out]
   i64 in = 0, out = 0;
   Tensor weight{}, bias{};
 
-  Tensor operator()(const Tensor& x) const { return conv_transpose2x2(x, weight, bias); }
+  Tensor operator()(const Tensor& x) const {
+    return conv_transpose2x2(cast(x, weight.dtype()), weight, bias);
+  }
   void collect(Params& params, const std::string& prefix) {
     params.push_back({prefix + ".weight", {in, out, 2, 2}, Layout::transpose2x2, &weight});
     params.push_back({prefix + ".bias", {out}, Layout::as_is, &bias});

@@ -1,5 +1,5 @@
 // Parity with the published modules: the small recordings in tests/golden always, and whatever the folder
-// named by the environment variable BOXPROMPT_GOLDEN holds.
+// named by the environment variable BOXPROMPT_GOLDEN holds. On any device (test_device.h).
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/sam_case.h"
+#include "tests/test_device.h"
 #include "tests/trunk_training_case.h"
 
 namespace fs = std::filesystem;
@@ -38,6 +39,20 @@ TEST_CASE("own recordings: SAM") {
   REQUIRE(found.size() >= 4);
   for (const auto& file : found)
     bp::test::check_sam(file, std::string(BOXPROMPT_SOURCE_DIR) + "/apps/samples");
+}
+
+// ViT-L and ViT-H are ViT-B with more and wider blocks; on the processor, which gains nothing by bf16 yet,
+// they would double the time of this test.
+TEST_CASE("own recordings: SAM in bf16 beside f32") {
+  const bool on_host = bp::testing::test_device() == bp::Device{};
+  int checked = 0;
+  for (const auto& file : files(kOwn, "sam_")) {
+    if (on_host && (file.find("vit_l") != std::string::npos || file.find("vit_h") != std::string::npos))
+      continue;
+    bp::test::check_sam_bf16(file, std::string(BOXPROMPT_SOURCE_DIR) + "/apps/samples");
+    ++checked;
+  }
+  CHECK(checked >= 2);
 }
 
 TEST_CASE("own recordings: TinyViT") {

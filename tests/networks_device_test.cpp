@@ -160,8 +160,7 @@ TEST_CASE("the teacher answers the same on a device, to boxes, points and masks 
   const auto answers = [&](Device device) {
     sam::Sam net("vit_t");
     load(net.params(), ProceduralSource(""));
-    to_device(net.params(), device);
-    net.prepare();
+    net.prepare(device);
     sam::Predictor predictor(net);
     predictor.set_image(image);
     CHECK(predictor.embedding().device() == device);

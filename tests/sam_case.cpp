@@ -11,6 +11,7 @@
 
 #include "apps/iml/image.h"
 #include "nets/sam/predictor.h"
+#include "tests/test_device.h"
 #include "weights/load.h"
 #include "weights/procedural.h"
 
@@ -31,17 +32,29 @@ Tensor pattern(i64 height, i64 width) {
 }
 
 // Loading ViT-H takes a while; files come sorted by variant.
-const sam::Sam& network(const std::string& variant, const std::string& salt) {
+const sam::Sam& network(const std::string& variant, const std::string& salt, DType dtype) {
   static std::unique_ptr<sam::Sam> net;
   static std::string key;
-  if (key != variant + "/" + salt) {
+  const std::string wanted = variant + "/" + salt + "/" + name_of(dtype);
+  if (key != wanted) {
     net.reset();
     net = std::make_unique<sam::Sam>(variant);
     load(net->params(), ProceduralSource(salt));
-    net->prepare();
-    key = variant + "/" + salt;
+    net->prepare(testing::test_device(), dtype);
+    key = wanted;
   }
   return *net;
+}
+
+Tensor pixels_of(const Archive& golden, const std::string& images) {
+  const auto& meta = golden.metadata();
+  const std::string image = meta.at("image");
+  const Tensor pixels = image.rfind("pattern_", 0) == 0
+                            ? pattern(std::stoll(meta.at("height")), std::stoll(meta.at("width")))
+                            : load_image(images + "/" + image);
+  REQUIRE(pixels.dim(0) == std::stoll(meta.at("height")));
+  REQUIRE(pixels.dim(1) == std::stoll(meta.at("width")));
+  return pixels;
 }
 
 struct Difference {
@@ -117,7 +130,7 @@ void check_case(const Archive& golden, const std::string& name, const sam::Masks
   const auto [height, width] = std::pair{predictor.frame().height, predictor.frame().width};
   const i64 count = masks.logits.dim(0) * masks.logits.dim(1);
   for (i64 i = 0; i < count; ++i) {
-    const Tensor mask = predictor.at_original_size(masks.logits.reshape({count, 256, 256})[i]);
+    const Tensor mask = to(predictor.at_original_size(masks.logits.reshape({count, 256, 256})[i]), {});
     i64 area = 0;
     for (float v : mask.values()) area += v > 0;
     const i64 wanted_area = areas[static_cast<std::size_t>(i)];
@@ -136,18 +149,13 @@ void check_sam(const std::string& file, const std::string& images) {
   CAPTURE(file);
   const Archive golden = open_archive(file);
   const auto& meta = golden.metadata();
-  const sam::Sam& net = network(meta.at("variant"), meta.at("salt"));
-  const std::string image = meta.at("image");
+  const sam::Sam& net = network(meta.at("variant"), meta.at("salt"), DType::f32);
   sam::Predictor predictor(net);
-  const Tensor pixels = image.rfind("pattern_", 0) == 0
-                            ? pattern(std::stoll(meta.at("height")), std::stoll(meta.at("width")))
-                            : load_image(images + "/" + image);
-  REQUIRE(pixels.dim(0) == std::stoll(meta.at("height")));
-  REQUIRE(pixels.dim(1) == std::stoll(meta.at("width")));
+  const Tensor pixels = pixels_of(golden, images);
   predictor.set_image(pixels);
 
   if (golden.find("resized_rgb_tile_sum")) {
-    const Tensor input = sam::preprocess(pixels, predictor.frame());
+    const Tensor input = to(sam::preprocess(to(pixels, net.device()), predictor.frame()), {});
     std::vector<float> sums;
     for (i64 c = 0; c < 3; ++c)
       for (i64 tile = 0; tile < 1024; ++tile) {
@@ -192,6 +200,45 @@ void check_sam(const std::string& file, const std::string& images) {
     }
 }
 
+void check_sam_bf16(const std::string& file, const std::string& images) {
+  CAPTURE(file);
+  const Archive golden = open_archive(file);
+  const auto& meta = golden.metadata();
+  const Tensor pixels = pixels_of(golden, images);
+  const auto cases = nlohmann::json::parse(meta.at("cases"));
+  struct Answers {
+    Tensor embedding;
+    std::map<std::string, Tensor> masks;  // {0, 1}, at the image's size
+  };
+  const auto answers = [&](DType dtype) {
+    sam::Predictor predictor(network(meta.at("variant"), meta.at("salt"), dtype));
+    predictor.set_image(pixels);
+    Answers a{to(predictor.embedding(), {}), {}};
+    for (const auto& [name, description] : cases.items()) {
+      if (description.contains("mask_from")) continue;
+      const sam::Masks masks = predictor.predict(query_of(description, {}));
+      const i64 count = masks.logits.dim(0) * masks.logits.dim(1);
+      for (i64 i = 0; i < count; ++i)
+        a.masks[name + "." + std::to_string(i)] =
+            to(predictor.at_original_size(masks.logits.reshape({count, 256, 256})[i]), {});
+    }
+    return a;
+  };
+  const Answers whole = answers(DType::f32), rounded = answers(DType::bf16);
+  const bool mobile = meta.at("variant") == "vit_t";
+  CHECK(difference(whole.embedding.values(), rounded.embedding.values()).relative() < (mobile ? 0.04 : 0.02));
+  for (const auto& [name, mask] : whole.masks) {
+    CAPTURE(name);
+    const auto wanted = mask.values(), got = rounded.masks.at(name).values();
+    i64 both = 0, either = 0;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      both += wanted[i] > 0 && got[i] > 0;
+      either += wanted[i] > 0 || got[i] > 0;
+    }
+    CHECK(static_cast<double>(both) >= (mobile ? 0.97 : 0.99) * static_cast<double>(either));
+  }
+}
+
 void check_tiny_vit(const std::string& file) {
   CAPTURE(file);
   const Archive golden = open_archive(file);
@@ -200,8 +247,10 @@ void check_tiny_vit(const std::string& file) {
   Params params;
   net.collect(params);
   load(params, ProceduralSource(salt));
+  to_device(params, testing::test_device());
   net.fold();
-  const Tensor input = permute(procedural("input", {2, 3, 224, 224}, salt, {0.0, 2.0}), {0, 2, 3, 1});
+  const Tensor input = to(permute(procedural("input", {2, 3, 224, 224}, salt, {0.0, 2.0}), {0, 2, 3, 1}),
+                          testing::test_device());
   const auto features = net(input.slice(0, 1));
   for (std::size_t s = 0; s < 4; ++s) {
     CAPTURE(s);

@@ -16,6 +16,7 @@
 #include "kernels/threads.h"
 #include "tests/errors.h"
 #include "tests/training_case.h"
+#include "weights/archive.h"
 #include "weights/load.h"
 
 using namespace bp;
@@ -115,6 +116,41 @@ TEST_CASE("interrupted runs, and other numbers of threads, give the same weights
   other.accumulate = 2, other.dice = 0.5, other.balanced = true, other.validate_every = 2, other.seed = 2;
   run(folder.path, other);
   CHECK_FALSE(same_file(folder / "whole/best.safetensors", folder / "seed/best.safetensors"));
+}
+
+TEST_CASE("training in bf16 follows that in f32, keeps f32 masters, and goes on bit for bit") {
+  const TempFolder folder;
+  write_training_set(folder.path, 8, 64);
+  TrainOptions o = options_of(folder / "f32");
+  o.augmentation = {};
+  o.epochs = 6, o.lr = 3e-4, o.validate_every = 12;
+  run(folder.path, o);
+  o.out = folder / "bf16", o.dtype = DType::bf16;
+  run(folder.path, o);
+  const TrainLog a = resume_log(folder / "f32/train.jsonl", 12),
+                 b = resume_log(folder / "bf16/train.jsonl", 12);
+  REQUIRE(b.steps.size() == 12);
+  for (std::size_t i = 0; i < 12; ++i)
+    CHECK(b.steps[i].loss == doctest::Approx(a.steps[i].loss).epsilon(0.05));
+  CHECK(b.steps.back().loss < 0.8 * b.steps.front().loss);
+
+  o.out = folder / "parts";
+  int asked = 0;
+  CHECK(run(folder.path, o, [&] { return asked++ == 7; }).interrupted);
+  o.resume = true;
+  run(folder.path, o);
+  CHECK(same_file(folder / "bf16/last.safetensors", folder / "parts/last.safetensors"));
+
+  // Steps that are too small for bf16 are kept in the masters, which began as what the file said.
+  const Archive state = open_archive(folder / "bf16/last.safetensors");
+  REQUIRE(state.find("adamw.master.trunk.layers.1.blocks.0.attn.qkv.weight") != nullptr);
+  CHECK(state.find("adamw.master.trunk.layers.1.blocks.0.attn.norm.weight") == nullptr);
+  const auto master = state.tensor("adamw.master.trunk.layers.1.blocks.0.attn.qkv.weight").values();
+  std::size_t finer = 0;
+  for (const float v : master) finer += to_f32(to_bf16(v)) != v;
+  CHECK(finer > master.size() / 2);
+  o.dtype = DType::f32;
+  CHECK(mentions(error_of([&] { run(folder.path, o); }), "dtype"));
 }
 
 TEST_CASE("killed with -9 at any moment, the same command with --resume ends in the same weights") {

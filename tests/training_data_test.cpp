@@ -1,6 +1,7 @@
 // What stands before a training step: the order of samples, the loader, augmentation, the log.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 #include <thread>
@@ -91,6 +92,17 @@ TEST_CASE("augmentation moves image and mask together, and is the random numbers
     CHECK(wrong == 0);
   }
   CHECK(shapes.size() > 10);
+
+  // Flips and quarter turns reach all eight positions and change no pixel.
+  std::set<std::vector<float>> positions;
+  for (std::uint64_t n = 0; n < 80; ++n) {
+    const Example turned = augment(e, Augmentation::flips(), Random(5, n, 1));
+    auto values = turned.mask.values();
+    CHECK(std::count(values.begin(), values.end(), 255.0f) == 19 * 29);
+    values.push_back(static_cast<float>(turned.mask.dim(0)));
+    positions.insert(values);
+  }
+  CHECK(positions.size() == 8);
 
   Augmentation forged;
   forged.copy_move = 1;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "nets/tiny_vit/tiny_vit.h"
+#include "tests/test_device.h"
 #include "weights/load.h"
 #include "weights/procedural.h"
 
@@ -64,10 +65,12 @@ void check_tiny_vit_training(const std::string& file) {
   Params params;
   net.collect(params);
   load(params, ProceduralSource(salt), {.own = true});
+  const Device device = testing::test_device();
+  to_device(params, device);
   net.train();
   require_grad(params);
 
-  Tensor input = permute(procedural("input", {2, 3, 224, 224}, salt, {0.0, 2.0}), {0, 2, 3, 1});
+  Tensor input = to(permute(procedural("input", {2, 3, 224, 224}, salt, {0.0, 2.0}), {0, 2, 3, 1}), device);
   input.requires_grad();
   const auto features = net(input);
   Tensor loss;
@@ -76,8 +79,9 @@ void check_tiny_vit_training(const std::string& file) {
     check_stage(golden.tensor("train.stage" + std::to_string(s)), features[s]);
     const Shape& f = features[s].shape();
     const Tensor cotangent =
-        permute(procedural("cotangent" + std::to_string(s), {f[0], f[3], f[1], f[2]}, salt, {0.0, 1.0}),
-                {0, 2, 3, 1});
+        to(permute(procedural("cotangent" + std::to_string(s), {f[0], f[3], f[1], f[2]}, salt, {0.0, 1.0}),
+                   {0, 2, 3, 1}),
+           device);
     const Tensor term = mean(mul(features[s], cotangent));
     loss = loss ? add(loss, term) : term;
   }

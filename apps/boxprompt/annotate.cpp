@@ -16,6 +16,7 @@ constexpr int kPort = 7878, kPortsTried = 20;
 
 struct Options {
   std::string folder, weights, output, cache, device;
+  DType dtype = DType::f32;
   std::string host = "127.0.0.1";
   int port = 0;
   std::size_t memory = 512, ahead = 16;
@@ -38,7 +39,7 @@ std::unique_ptr<annotate::Server> serve(annotate::Api& api, const Options& o) {
 
 void run_annotate(const Options& o) {
   annotate::ProjectOptions project{o.folder, o.recursive, o.output, nullptr, {}};
-  const auto sam = o.weights.empty() ? nullptr : load_sam(o.weights, parse_device(o.device));
+  const auto sam = o.weights.empty() ? nullptr : load_sam(o.weights, parse_device(o.device), o.dtype);
   project.sam = sam.get();
   project.embeddings.weights = o.weights;
   project.embeddings.cache = o.cache.empty() ? annotate::default_embedding_cache() : fs::path(o.cache);
@@ -99,6 +100,7 @@ void add_annotate(CLI::App& app) {
       "The folder for embeddings on disk, at most 4 GiB; default: boxprompt/embeddings in the "
       "user's cache folder");
   add_device_option(command, o->device);
+  add_dtype_option(command, o->dtype, "The teacher's image encoder");
   command->footer(
       "Every change is saved at once; the same command goes on where one stopped. Nothing leaves the "
       "machine.\n"

@@ -88,7 +88,7 @@ Source open_source(EvalRequest& o) {
     return {nullptr, std::nullopt, o.maps};
   }
   const std::string weights = o.weights.empty() ? shipped_student().string() : o.weights;
-  auto student = std::make_shared<Localizer>(fs::path(weights), parse_device(o.device));
+  auto student = std::make_shared<Localizer>(fs::path(weights), parse_device(o.device), o.dtype);
   if (o.size > 0) student->set_size(o.size);
   o.eval.threshold = o.threshold >= 0 ? o.threshold : student->config().threshold;
   Source source{student, std::nullopt, text(weights, ", input ", student->config().size)};
@@ -203,6 +203,7 @@ void add_eval(CLI::App& app) {
                                    "number twice its size");
   tile->expected(0, 1)->type_name("[SIDE]");
   add_device_option(command, o->device);
+  add_dtype_option(command, o->dtype, "The network");
   command->add_flag("--robust", o->robust, "The student again after blur, noise and JPEG at six levels each");
   command->add_flag("--social", o->social, "The student again after what social networks do to images");
   command->add_flag("--normalize", o->eval.normalize,

@@ -11,6 +11,7 @@ namespace bp::app {
 
 struct EvalRequest {
   std::string maps, weights, html, protocol = "paper", tile, device;
+  DType dtype = DType::f32;
   std::vector<std::string> truth;
   EvalOptions eval;
   double threshold = -1;  // below 0: 0.5 for maps, the weights' own for a student

@@ -20,6 +20,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   std::vector<std::string> images;
   std::string weights, out, tile, device;
+  DType dtype = DType::f32;
   double threshold = -1;  // below 0: that of the weights
   i64 size = 0;
   Tiling tiling;
@@ -69,7 +70,7 @@ void print_json(const LocateReport& r, const Options& o, const Localizer& locali
 void run_locate(Options& o) {
   const auto images = images_of(o);
   const std::string weights = o.weights.empty() ? shipped_student().string() : o.weights;
-  Localizer localizer(fs::path(weights), parse_device(o.device));
+  Localizer localizer(fs::path(weights), parse_device(o.device), o.dtype);
   if (o.size > 0) localizer.set_size(o.size);
   if (o.tiled) {
     o.tiling.side = window_side(o.tile);
@@ -141,6 +142,7 @@ void add_locate(CLI::App& app) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   add_device_option(command, o->device);
+  add_dtype_option(command, o->dtype, "The network");
   command->add_flag("--mask", o->mask, "Of masks, maps and heat maps write masks");
   command->add_flag("--soft", o->soft, "... 8-bit probability maps");
   command->add_flag("--heat", o->heat, "... heat maps over the image; without any of the three, all");

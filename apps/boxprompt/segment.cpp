@@ -16,6 +16,7 @@ namespace {
 
 struct Options {
   std::string image, weights, out, dump, device;
+  DType dtype = DType::f32;
   std::vector<std::string> boxes, points;
   bool multimask = false, json = false;
 };
@@ -90,7 +91,7 @@ void dump(const std::string& path, const sam::Predictor& predictor, const sam::M
 void segment(const Options& o) {
   const Tensor image = load_image(o.image);
   const sam::Query query = parse(o, image.dim(0), image.dim(1));
-  const auto net = load_sam(o.weights, parse_device(o.device));
+  const auto net = load_sam(o.weights, parse_device(o.device), o.dtype);
   sam::Predictor predictor(*net);
   predictor.set_image(image);
   const sam::Masks masks = predictor.predict(query);
@@ -158,6 +159,7 @@ void add_segment(CLI::App& app) {
       "--dump", o->dump,
       "Also write image_embedding, low_res_logits and iou_predictions to this safetensors file");
   add_device_option(command, o->device);
+  add_dtype_option(command, o->dtype, "SAM's image encoder");
   command->add_flag("--json", o->json, "Print one JSON object");
   command->footer(
       "Pixels are those a viewer shows: an EXIF orientation is applied first.\n"

@@ -20,6 +20,7 @@ constexpr const char* kNoTeacher = "box";
 
 struct Options {
   std::string images, boxes, masks, weights, out, truth, select = "single", device;
+  DType dtype = DType::f32;
   MaskBoxOptions from_masks;
   int refine = 0;
   bool recursive = false, soft = false, preview = false, force = false, json = false;
@@ -127,7 +128,7 @@ void run_teach(const Options& o) {
   if (o.weights == kNoTeacher) {
     teacher = std::make_unique<BoxTeacher>();
   } else {
-    net = load_sam(o.weights, parse_device(o.device));
+    net = load_sam(o.weights, parse_device(o.device), o.dtype);
     teacher =
         std::make_unique<SamTeacher>(*net, SamTeacherOptions{.best = o.select == "best", .refine = o.refine});
     settings = {
@@ -200,6 +201,7 @@ void add_teach(CLI::App& app) {
       ->check(CLI::Range(0, 10));
   command->add_option("--score", o->truth, "Folder of true masks: print the IoU of teacher and bare boxes");
   add_device_option(command, o->device);
+  add_dtype_option(command, o->dtype, "The teacher's image encoder");
   command->add_flag("--force", o->force, "Begin anew, whatever OUT holds");
   command->add_flag("--json", o->json, "Print one JSON object");
   command->footer(

@@ -78,7 +78,9 @@ void run_train(Options o) {
   o.train.device = parse_device(o.device);
   o.train.out = o.out, o.train.weights = o.weights, o.train.trunk = o.trunk;
   o.train.parts = {!o.no_gate, !o.no_memory};
-  Augmentation a = o.augment == "published" ? Augmentation::published() : Augmentation{};
+  Augmentation a;
+  if (o.augment == "published") a = Augmentation::published();
+  if (o.augment == "flips") a = Augmentation::flips();
   a.crop = o.changes.crop, a.crop_least = o.changes.crop_least;
   o.train.augmentation = a;
 
@@ -159,8 +161,8 @@ void add_train(CLI::App& app) {
   command->add_option("--dice", t.dice, "Weight of a Dice loss beside the cross entropy")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--augment", o->augment, "published: IMDL-BenCo's; none")
-      ->check(CLI::IsMember({"published", "none"}))
+  command->add_option("--augment", o->augment, "published: IMDL-BenCo's; flips: with quarter turns; none")
+      ->check(CLI::IsMember({"published", "flips", "none"}))
       ->capture_default_str();
   command->add_option("--crop", o->changes.crop, "Probability of a random crop before the rest")
       ->check(CLI::Range(0.0, 1.0))
@@ -187,6 +189,7 @@ void add_train(CLI::App& app) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   add_device_option(command, o->device);
+  add_dtype_option(command, t.dtype, "Forward and backward, with f32 master weights,");
   command->add_flag("--graph", t.graph, "On a GPU: record a step once and launch it as one");
   auto* resume = command->add_flag("--resume", t.resume, "Go on with the run in OUT");
   command->add_flag("--force", t.force, "Begin anew, whatever OUT holds")->excludes(resume);

@@ -86,6 +86,12 @@ Augmentation Augmentation::published() {
   return a;
 }
 
+Augmentation Augmentation::flips() {
+  Augmentation a;
+  a.flip = 0.5, a.rotate = 0.5;
+  return a;
+}
+
 Example augment(const Example& example, const Augmentation& o, Random random) {
   Example e = example;
   if (random.chance(o.crop)) e = crop(e, random_window(e.image, o.crop_least, 1, random));

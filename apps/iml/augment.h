@@ -24,6 +24,8 @@ struct Augmentation {
   double crop_least = 0.5;
 
   static Augmentation published();
+  // Flips and quarter turns: eight times the images, and no trace of a manipulation is lost.
+  static Augmentation flips();
 };
 
 // The same random numbers give the same example. Image and mask keep one size, not that of the input.

@@ -7,16 +7,15 @@
 
 namespace bp {
 
-Localizer::Localizer(const std::filesystem::path& weights, Device device) {
+Localizer::Localizer(const std::filesystem::path& weights, Device device, DType dtype) {
   LoadedStudent loaded = load_student(weights);
-  *this = Localizer(std::move(loaded.net), loaded.config, device);
+  *this = Localizer(std::move(loaded.net), loaded.config, device, dtype);
 }
 
-Localizer::Localizer(student::Student net, const StudentConfig& config, Device device)
+Localizer::Localizer(student::Student net, const StudentConfig& config, Device device, DType dtype)
     : net_(std::move(net)), config_(config), device_(device) {
   check_input_size("localizer", config_.size);
-  to_device(net_.params(), device);
-  net_.train(false);
+  net_.prepare(device, dtype);
 }
 
 void Localizer::set_size(i64 size) {

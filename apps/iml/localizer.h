@@ -8,9 +8,9 @@ namespace bp {
 
 class Localizer {
  public:
-  explicit Localizer(const std::filesystem::path& weights, Device device = {});
-  // Takes a net whose parameters are set, moves it to the device, and folds it.
-  Localizer(student::Student net, const StudentConfig& config, Device device = {});
+  explicit Localizer(const std::filesystem::path& weights, Device device = {}, DType dtype = DType::f32);
+  // Takes a net whose parameters are set and prepares it.
+  Localizer(student::Student net, const StudentConfig& config, Device device = {}, DType dtype = DType::f32);
 
   const StudentConfig& config() const { return config_; }
   void set_size(i64 size);  // another side to squeeze images to; Error unless a multiple of 32

@@ -31,15 +31,14 @@ sam::Masks best_of(const sam::Masks& masks) {
 
 }  // namespace
 
-std::unique_ptr<sam::Sam> load_sam(const std::string& path, Device device) {
+std::unique_ptr<sam::Sam> load_sam(const std::string& path, Device device, DType dtype) {
   const ArchiveSource source(open_archive(path));
   const Architecture architecture = recognise(source);
   require(architecture.family == Architecture::Family::sam, path, ": ", architecture.name(),
           ", wanted a SAM checkpoint (", architecture_names(), ")");
   auto net = std::make_unique<sam::Sam>(architecture.variant);
   load(net->params(), source);
-  to_device(net->params(), device);
-  net->prepare();
+  net->prepare(device, dtype);
   return net;
 }
 

@@ -10,9 +10,9 @@
 
 namespace bp {
 
-// SAM from a checkpoint of any known format and names, ready to use on a device. Throws Error naming the file
-// where it is no SAM or not whole.
-std::unique_ptr<sam::Sam> load_sam(const std::string& path, Device device = {});
+// SAM from a checkpoint of any known format and names, ready to use on a device with its image encoder in
+// `dtype`. Throws Error naming the file where it is no SAM or not whole.
+std::unique_ptr<sam::Sam> load_sam(const std::string& path, Device device = {}, DType dtype = DType::f32);
 
 struct Answer {
   Tensor logits;  // [H,W] f32 at the image's size, on the processor; > 0 is the mask

@@ -13,6 +13,7 @@
 #include "apps/iml/train_state.h"
 #include "engine/graph.h"
 #include "engine/ops.h"
+#include "nets/precision.h"
 #include "weights/load.h"
 
 namespace bp {
@@ -29,6 +30,7 @@ std::map<std::string, std::string> settings_of(const TrainOptions& o, const std:
                                                const std::vector<Dataset>& validation) {
   std::map<std::string, std::string> s{
       {"size", std::to_string(o.size)},
+      {"dtype", name_of(o.dtype)},
       {"batch", text(o.batch, " x ", o.accumulate)},
       {"epochs", text(o.epochs, " of ", o.per_epoch)},
       {"lr", text(shortest(o.lr), " to ", shortest(o.lr_floor), ", warm-up ", shortest(o.warmup_epochs))},
@@ -99,14 +101,7 @@ class Run {
     for (const Param& p : params_)
       if (!(o_.freeze_trunk && p.name.rfind("trunk.", 0) == 0)) trained_.push_back(p);
     to_device(params_, o_.device);
-    set_training(true);
-    require_grad(trained_);
-    optimizer_.emplace(
-        trained_,
-        [this](const Param& p) {
-          return Group{student::decays(p), trunk_lr_scale(p.name, o_.layer_decay)};
-        },
-        o_.adamw);
+    make_optimizer();
     const i64 per_step = o_.batch * o_.accumulate;
     steps_per_epoch_ = std::max<i64>(1, (o_.per_epoch ? o_.per_epoch : data_.size()) / per_step);
     total_ = o_.epochs * steps_per_epoch_;
@@ -172,6 +167,26 @@ class Run {
   }
 
  private:
+  void make_optimizer() {
+    NamedTensors whole;  // what the parameters are before they are rounded
+    for (const Param& p : trained_)
+      if (may_round(p)) whole[p.name] = *p.tensor;
+    round_to(params_, o_.dtype);
+    set_training(true);
+    require_grad(trained_);
+    optimizer_.emplace(
+        trained_,
+        [this](const Param& p) {
+          return Group{student::decays(p), trunk_lr_scale(p.name, o_.layer_decay)};
+        },
+        o_.adamw);
+    if (o_.dtype == DType::f32) return;
+    NamedTensors state = optimizer_->state();
+    for (const auto& [name, values] : whole)
+      for (const char* kind : {"adamw.master.", "adamw.average."})
+        if (const auto it = state.find(kind + name); it != state.end()) copy_into(it->second, values);
+  }
+
   void set_training(bool on) {
     net_.train(on);
     if (o_.freeze_trunk) net_.trunk.train(false);

@@ -35,6 +35,7 @@ struct TrainOptions {
   i64 validate_every = 0;     // steps; 0: every epoch
   double save_seconds = 300;  // between two states, besides those at the ends of epochs
   Device device;              // a run may go on on another one, with other rounding
+  DType dtype = DType::f32;   // of forward and backward; in bf16 the optimizer keeps f32 master weights
   bool graph = false;         // not on the processor: steps are recorded once and launched as one
   bool resume = false;        // go on with the run in `out`, where there is one
   bool force = false;         // begin anew, once options and data have been found good

@@ -24,7 +24,7 @@ Tensor Fusion::operator()(const std::array<Tensor, 4>& features) const {
   const i64 height = features[0].dim(1), width = features[0].dim(2);
   Tensor fused, gate;
   for (std::size_t i = 0; i < 4; ++i) {
-    Tensor x = unify[i](features[i], Act::gelu);
+    Tensor x = cast(unify[i](features[i], Act::gelu), features[i].dtype());
     if (i > 0) x = resize_bilinear(x, height, width);
     if (parts.gate) {
       const Tensor g = sigmoid(gates[i](x));
@@ -71,8 +71,8 @@ void Fusion::each_conv(F&& f) {
   f(base_hidden);
 }
 
-void Fusion::fold() {
-  each_conv([](ConvBn& c) { c.fold(); });
+void Fusion::fold(DType dtype) {
+  each_conv([dtype](ConvBn& c) { c.fold(dtype); });
 }
 
 void Fusion::train(bool on) {

@@ -43,7 +43,7 @@ struct Fusion {
   Tensor operator()(const std::array<Tensor, 4>& features) const;
 
   void collect(Params& params, const std::string& prefix);  // prefix ends in a dot or is empty
-  void fold();                                              // once after loading
+  void fold(DType dtype = DType::f32);                      // once after loading; see ConvBn
   void train(bool on = true);                               // see ConvBn
 
  private:

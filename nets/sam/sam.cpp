@@ -1,5 +1,7 @@
 #include "nets/sam/sam.h"
 
+#include "nets/precision.h"
+
 namespace bp::sam {
 namespace {
 
@@ -37,8 +39,14 @@ Params Sam::params() {
   return params;
 }
 
-void Sam::prepare() {
-  if (auto* mobile = std::get_if<MobileEncoder>(&encoder_)) mobile->trunk.fold();
+void Sam::prepare(Device device, DType encoder) {
+  if (auto* mobile = std::get_if<MobileEncoder>(&encoder_)) {
+    to_device(params(), device);
+    mobile->trunk.fold(encoder);
+  }
+  // Before the move, so that the device never holds ViT-H in f32.
+  round_to(params(), encoder);
+  to_device(params(), device);
   grid_encoding_ = prompt_encoder_.grid_encoding();
 }
 

@@ -27,11 +27,13 @@ class Sam {
 
   const std::string& variant() const { return variant_; }
   Params params();  // pointers into this object
-  // Once after loading and to_device: folds BatchNorm, computes the grid's encoding.
-  void prepare();
+  // Once after loading: folds BatchNorm, moves the parameters, computes the grid's encoding. In bf16 the
+  // image encoder's blocks are (precision.h); the prompt encoder and the mask decoder, which take little
+  // time, stay f32: rounding the frequencies of the positional encoding would move the boxes.
+  void prepare(Device device = {}, DType encoder = DType::f32);
   Device device() const { return prompt_encoder_.no_mask.device(); }
 
-  // Inputs may be on any device, outputs are on the net's.
+  // Inputs may be on any device, outputs are on the net's, in f32.
   // image [1,1024,1024,3], normalised and padded -> [1,64,64,256]
   Tensor encode(const Tensor& image) const;
   Masks decode(const Tensor& embedding, const Prompts& prompts, MaskSet wanted) const;

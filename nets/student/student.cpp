@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "engine/rng.h"
+#include "nets/precision.h"
 
 namespace bp::student {
 namespace {
@@ -41,9 +42,12 @@ Params Student::params() {
   return all;
 }
 
-void Student::fold() {
-  trunk.fold();
-  fusion.fold();
+void Student::prepare(Device device, DType dtype) {
+  train(false);
+  to_device(params(), device);
+  trunk.fold(dtype);
+  fusion.fold(dtype);
+  round_to(params(), dtype);
 }
 
 void Student::train(bool on) {

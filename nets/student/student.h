@@ -13,11 +13,12 @@ struct Student {
 
   explicit Student(const fusion::Parts& parts = {}) : fusion(tiny_vit::kDims, parts) {}
 
-  // image [N,H,W,3] normalised, H and W multiples of 32 -> logits [N,H,W,1]; above 0: manipulated.
+  // image [N,H,W,3] normalised, H and W multiples of 32 -> logits [N,H,W,1]; above 0: manipulated. Both f32.
   Tensor operator()(const Tensor& image) const;
 
-  Params params();             // "trunk." as in Microsoft's checkpoint, and "fusion."
-  void fold();                 // once after loading
+  Params params();  // "trunk." as in Microsoft's checkpoint, and "fusion."
+  // Once after loading, for inference: folds BatchNorm, on `device`, in `dtype` (precision.h).
+  void prepare(Device device = {}, DType dtype = DType::f32);
   void train(bool on = true);  // see ConvBn
 };
 

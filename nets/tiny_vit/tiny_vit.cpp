@@ -22,11 +22,11 @@ ConvBn stem(i64 in, i64 out) {
 }  // namespace
 
 Tensor MbConv::operator()(const Tensor& x) const {
-  return gelu(add(project(spatial(expand(x, Act::gelu), Act::gelu)), x));
+  return gelu(add(cast(project(spatial(expand(x, Act::gelu), Act::gelu)), x.dtype()), x));
 }
 
 Tensor Merging::operator()(const Tensor& x) const {
-  return project(spatial(expand(x, Act::gelu), Act::gelu));
+  return cast(project(spatial(expand(x, Act::gelu), Act::gelu)), x.dtype());
 }
 
 Block::Block(i64 width, i64 heads_, i64 window_)
@@ -47,8 +47,8 @@ Tensor Block::operator()(const Tensor& x) const {
   const Tensor pad = padded ? qkv(attention_norm.bias.reshape({1, -1})).reshape({-1}) : Tensor{};
   const Tensor attended =
       window_attention(qkv(attention_norm(x)), {.heads = heads, .window = window, .per_head = true}, pad, {},
-                       {}, attention_biases);
-  const Tensor y = local_conv(proj(attended, Act::none, x));
+                       {}, cast(attention_biases, qkv.weight.dtype()));
+  const Tensor y = cast(local_conv(proj(attended, Act::none, x)), x.dtype());
   return fc2(fc1(mlp_norm(y), Act::gelu), Act::none, y);
 }
 
@@ -68,7 +68,7 @@ TinyVit::TinyVit(i64 last_merging_stride) : stem1(stem(3, 32)), stem2(stem(32, k
 std::array<Tensor, 4> TinyVit::operator()(const Tensor& image) const {
   require(image.rank() == 4 && image.dim(3) == 3 && image.dim(1) % 32 == 0 && image.dim(2) % 32 == 0,
           "tiny_vit: image ", image.shape(), ", wanted [N,H,W,3] with H and W multiples of 32");
-  Tensor x = stem2(stem1(image, Act::gelu));
+  Tensor x = cast(stem2(stem1(image, Act::gelu)), image.dtype());
   std::array<Tensor, 4> features;
   for (const MbConv& block : stage0) x = block(x);
   features[0] = x;
@@ -123,8 +123,8 @@ void TinyVit::each_conv(F&& f) {
     for (Block& b : stage) f(b.local_conv);
 }
 
-void TinyVit::fold() {
-  each_conv([](ConvBn& c) { c.fold(); });
+void TinyVit::fold(DType dtype) {
+  each_conv([dtype](ConvBn& c) { c.fold(dtype); });
 }
 
 void TinyVit::train(bool on) {

@@ -50,7 +50,7 @@ struct TinyVit {
 
   // Names as in Microsoft's checkpoint, with `prefix` ("" or "image_encoder.") before them.
   void collect(Params& params, const std::string& prefix = "");
-  void fold();  // once after loading
+  void fold(DType dtype = DType::f32);  // once after loading; see ConvBn
 
   // For training, or back to inference: see ConvBn. What tracks gradients is a matter of require_grad().
   void train(bool on = true);
