@@ -1,62 +1,171 @@
-// boxprompt-bench [--device cpu|cuda|cuda:N] [--dtype f32|bf16] and Google Benchmark's own command line, with
-// the machine and the kernels in use in the context.
+// boxprompt-bench: see usage below. Cases are registered with Google Benchmark, whose own options work, too.
+#include <benchmark/benchmark.h>
+
+#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <iostream>
-#include <string>
-#include <string_view>
 
-#include "bench/counters.h"
+#include "bench/bench.h"
+#include "bench/list.h"
+#include "engine/error.h"
+#include "kernels/threads.h"
 
+namespace bp::bench {
 namespace {
 
-// Takes `--name value` or `--name=value` out of the arguments.
-std::string take(int& argc, char** argv, std::string_view name, std::string value) {
-  int kept = 1;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view given = argv[i];
-    if (given == name && i + 1 < argc)
-      value = argv[++i];
-    else if (given.starts_with(name) && given.size() > name.size() && given[name.size()] == '=')
-      value = given.substr(name.size() + 1);
-    else
-      argv[kept++] = argv[i];
-  }
-  argc = kept;
-  return value;
+struct Options {
+  std::string ops = "all", shapes = "all", dtypes = "f32", versions = "all", device = "cpu", json;
+  Effort effort;
+  bool list = false;
+  int threads = 0;
+};
+
+void add_options(CLI::App& app, Options& o) {
+  app.add_option("--op", o.ops, "ops, separated by commas, or all")->capture_default_str();
+  app.add_option("--shape", o.shapes,
+                 "shapes by name, or sizes as in 4096x2304x768; main: the first of each op")
+      ->capture_default_str();
+  app.add_option("--dtype", o.dtypes, "f32, bf16 or all")->capture_default_str();
+  app.add_option("--version", o.versions,
+                 "versions: engine (the kernel in use), ladder, a rung's name or number, or all")
+      ->capture_default_str();
+  app.add_option("--device", o.device,
+                 "cpu, cuda, cuda:N, or simt (checks only: an emulator's time says nothing)")
+      ->capture_default_str();
+  app.add_option("--threads", o.threads, "CPU threads, 0 for all cores this process may use")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  app.add_option("--seconds", o.effort.seconds, "timing per version")
+      ->check(CLI::Range(1e-3, 1e3))
+      ->capture_default_str();
+  app.add_option("--limit", o.effort.limit, "seconds; versions whose call would take longer are left out")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_flag("--check-only", o.effort.check_only, "check the versions against the reference, time nothing");
+  app.add_flag("--list", o.list, "list ops, shapes, versions and devices");
+  app.add_option("--json", o.json, "also write what was found to this file");
 }
 
-void describe(bp::Device device) {
-  if (device.type == bp::Device::Type::cpu) {
-    const bp::CpuInfo cpu = bp::cpu_info();
-    benchmark::AddCustomContext("cpu", cpu.model);
-    benchmark::AddCustomContext("kernels", cpu.level);
-    benchmark::AddCustomContext("threads", std::to_string(cpu.threads));
+// Prints each row when it is there.
+class Lines : public benchmark::BenchmarkReporter {
+ public:
+  explicit Lines(const Report& report) : report_(report) {}
+  bool ReportContext(const Context&) override { return true; }
+  void ReportRuns(const std::vector<Run>&) override {
+    for (; printed_ < report_.rows.size(); ++printed_) print_row(std::cout, report_.rows[printed_]);
+  }
+
+ private:
+  const Report& report_;
+  std::size_t printed_ = 0;
+};
+
+void tell(benchmark::State& state, const Row& row) {
+  if (row.status == Row::Status::wrong || row.status == Row::Status::left_out) {
+    state.SkipWithError(row.why.c_str());
     return;
   }
-  const bp::k::DeviceInfo info = bp::device_info(device);
-  benchmark::AddCustomContext("device", info.name);
-  benchmark::AddCustomContext("driver", std::to_string(info.driver));
-  benchmark::AddCustomContext("runtime", std::to_string(info.runtime));
+  for (auto _ : state) state.SetIterationTime(row.time.median);
+  if (row.status != Row::Status::timed) return;
+  state.counters["GB/s"] = 1e-9 * row.work.bytes / row.time.median;
+  state.counters["GFLOP/s"] = 1e-9 * row.work.ops / row.time.median;
+  state.counters["of_ceiling"] = row.fraction;
+}
+
+// Google Benchmark's own options are taken out of the arguments; its list begins with the program's name.
+std::vector<std::string> take_benchmark_options(std::vector<std::string>& arguments) {
+  std::vector<std::string> taken{"boxprompt-bench"}, kept;
+  for (const std::string& a : arguments) (a.starts_with("--benchmark_") ? taken : kept).push_back(a);
+  arguments = kept;
+  return taken;
+}
+
+int run_cases(const Options& o, std::vector<std::string> for_benchmark) {
+  const Place place(parse_device(o.device));
+  const std::vector<Case> cases =
+      cases_of({split(o.ops), split(o.shapes), split(o.dtypes), split(o.versions)}, place);
+  Report report;
+  Bench bench(place, o.effort);
+  for (const Case& c : cases) {
+    const std::string name = text(c.op->name, '/', c.shape.name, '/', name_of(c.dtype), '/', c.version);
+    benchmark::RegisterBenchmark(name.c_str(),
+                                 [&, c](benchmark::State& state) {
+                                   report.rows.push_back(bench.run(c, report.ceilings));
+                                   tell(state, report.rows.back());
+                                 })
+        ->Iterations(1)
+        ->UseManualTime();
+  }
+  bool own_lines = true, only_names = false;
+  std::vector<char*> arguments;
+  for (std::string& a : for_benchmark) {
+    own_lines = own_lines && !a.starts_with("--benchmark_format");
+    only_names = only_names || a.starts_with("--benchmark_list_tests");
+    arguments.push_back(a.data());
+  }
+  int count = static_cast<int>(arguments.size());
+  benchmark::Initialize(&count, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
+
+  report.machine = this_machine(place);
+  if (!only_names && !o.effort.check_only && !place.emulated()) report.ceilings = measure_ceilings(place);
+  if (own_lines && !only_names) print_header(std::cout, report);
+  Lines lines(report);
+  const std::size_t ran = benchmark::RunSpecifiedBenchmarks(own_lines && !only_names ? &lines : nullptr);
+  if (only_names) return 0;
+  if (ran == 0) return 2;
+  if (report.ceilings.copy > 0) {
+    // Once more, since others may have used the machine the first time; all rows are judged alike.
+    report.ceilings = larger(report.ceilings, measure_ceilings(place));
+    if (own_lines) print_ceilings(std::cout, report);
+  }
+  for (Row& row : report.rows) judge(row, report.ceilings);
+  if (!o.json.empty()) save_report(o.json, report);
+  const auto wrong = std::count_if(report.rows.begin(), report.rows.end(),
+                                   [](const Row& r) { return r.status == Row::Status::wrong; });
+  require(wrong == 0, wrong, " of ", report.rows.size(), " versions are wrong");
+  return 0;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{
+      "Checks versions of kernels against the reference, then times them on memory that no cache holds, "
+      "beside\n"
+      "the ceilings that it measures first: copied bytes and arithmetic.",
+      "boxprompt-bench"};
+  Options o;
+  add_options(app, o);
+  app.footer(
+      "Examples:\n"
+      "  boxprompt-bench --list\n"
+      "  boxprompt-bench --op attention_relpos --shape sam_b_global --dtype bf16 --device cuda:0\n"
+      "  boxprompt-bench --op matmul --shape 4096x768x2304 --version engine --json found.json\n"
+      "  boxprompt-bench --device simt --op layer_norm       (right or wrong, without a GPU)\n"
+      "Options that begin with --benchmark_ are Google Benchmark's.");
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::vector<std::string> for_benchmark = take_benchmark_options(arguments);
+  try {
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+    app.parse(arguments);
+    set_threads(o.threads);
+    if (o.list) {
+      list(std::cout);
+      return 0;
+    }
+    return run_cases(o, std::move(for_benchmark));
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);
+    std::cerr << "boxprompt-bench: " << e.what() << "; see boxprompt-bench --help\n";
+    return 2;
+  } catch (const std::exception& e) {
+    std::cerr << "boxprompt-bench: " << e.what() << '\n';
+    return 1;
+  }
 }
 
 }  // namespace
+}  // namespace bp::bench
 
 int main(int argc, char** argv) {
-  try {
-    bp::bench::Setting& setting = bp::bench::setting();
-    setting.device = bp::parse_device(take(argc, argv, "--device", "cpu"));
-    const std::string dtype = take(argc, argv, "--dtype", "f32");
-    bp::require(dtype == "f32" || dtype == "bf16", "--dtype ", dtype, ": wanted f32 or bf16");
-    setting.dtype = dtype == "bf16" ? bp::DType::bf16 : bp::DType::f32;
-    describe(setting.device);
-    benchmark::AddCustomContext("dtype", dtype);
-    benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return EXIT_FAILURE;
-    benchmark::RunSpecifiedBenchmarks();
-    benchmark::Shutdown();
-  } catch (const std::exception& e) {
-    std::cerr << "boxprompt-bench: " << e.what() << '\n';
-    return EXIT_FAILURE;
-  }
-  return EXIT_SUCCESS;
+  return bp::bench::run(argc, argv);
 }
