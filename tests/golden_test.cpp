@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/memory_case.h"
 #include "tests/sam_case.h"
 #include "tests/test_device.h"
 #include "tests/trunk_training_case.h"
@@ -53,6 +54,15 @@ TEST_CASE("own recordings: SAM in bf16 beside f32") {
     ++checked;
   }
   CHECK(checked >= 2);
+}
+
+TEST_CASE("peak memory on a device: ViT-H in bf16, a training step of 32 images") {
+  const bp::Device device = bp::testing::test_device();
+  if (device == bp::Device{}) return;
+  const std::size_t segmenting = bp::test::peak_of_vit_h(device),
+                    training = bp::test::peak_of_step(device, 32);
+  MESSAGE("peak bytes: ViT-H in bf16 ", segmenting, ", training step of 32 images ", training);
+  CHECK(segmenting < std::size_t{3'000'000'000});
 }
 
 TEST_CASE("own recordings: TinyViT") {
