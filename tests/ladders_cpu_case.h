@@ -47,7 +47,8 @@ void check_ladder(const k::Ladder<Args>& ladder, void (*k::Kernels::*engine)(con
                   const LadderCase<Args>& c, const ShouldTake& should_take) {
   const AmxStandIn amx;
   for (const DType dtype : {DType::f32, DType::bf16}) {
-    CAPTURE(name_of(dtype));
+    const std::string type = name_of(dtype);
+    CAPTURE(type);
     std::vector<Operand> plain = c.operands;
     for (Operand& x : plain)
       if (!x.always_f32 && dtype == DType::bf16)

@@ -1,16 +1,9 @@
 #include "kernels/ladders/cpu/matmul/epilogue.h"
 
-#include <cmath>
+#include "kernels/ladders/cpu/activation.h"
 
 namespace bp::cpu::ladder {
 namespace {
-
-void activate(k::Act act, i64 n, float* v) {
-  if (act == k::Act::relu)
-    for (i64 j = 0; j < n; ++j) v[j] = v[j] > 0 ? v[j] : 0;
-  if (act == k::Act::gelu)
-    for (i64 j = 0; j < n; ++j) v[j] = 0.5f * v[j] * (1 + std::erf(v[j] * 0.70710678f));
-}
 
 template <class T>
 void finish(const k::Matmul& p, i64 batch, i64 row, i64 column, i64 n, const float* sums) {
@@ -25,7 +18,8 @@ void finish(const k::Matmul& p, i64 batch, i64 row, i64 column, i64 n, const flo
     add(c);
   } else {
     if (p.bias) add(static_cast<const T*>(p.bias) + column);
-    activate(p.act, n, v);
+    if (p.act != k::Act::none)
+      for (i64 j = 0; j < n; ++j) v[j] = activate(p.act, v[j]);
     if (p.residual) add(static_cast<const T*>(p.residual) + at);
   }
   for (i64 j = 0; j < n; ++j) c[j] = from_f32<T>(v[j]);
