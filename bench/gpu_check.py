@@ -57,6 +57,18 @@ class Check:
         skipped = len(re.findall(r"\*\*\*Skipped", out))
         return {"tests": int(counted.group(3)), "skipped": skipped}
 
+    def parity(self):
+        """Teacher and trunk against the recordings of the published modules, bf16 beside f32, and peak memory."""
+        if self.device == "simt":
+            raise Skip("whole networks take the emulator hours; the tests above run every kernel")
+        golden = self.program("golden_test")
+        environment = {"BOXPROMPT_TEST_DEVICE": self.device}
+        counted = re.search(r"assertions: *(\d+)", must([golden], **environment))
+        out = must([golden, "--no-skip", "--test-case=peak memory*"], **environment)
+        peaks = re.search(r"ViT-H in bf16 (\d+), training step of 32 images (\d+)", out)
+        return {"assertions": int(counted.group(1)), "peak bytes": {
+            "vit_h bf16": int(peaks.group(1)), "training step of 32 images": int(peaks.group(2))}}
+
     def sanitizer(self):
         tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
         if self.device == "simt":
@@ -138,7 +150,7 @@ def main():
     options.add_argument("--emulate", dest="device", action="store_const", const="simt",
                          help="on the emulator of CUDA's threads: what needs no GPU, in small")
     options.add_argument("--results", type=pathlib.Path, default=ROOT / "bench/results")
-    options.add_argument("--only", help="comma-separated: tests, sanitizer, training, benchmarks")
+    options.add_argument("--only", help="comma-separated: tests, parity, sanitizer, training, benchmarks")
     given = options.parse_args()
     check = Check(given.build.resolve(), given.device)
 
@@ -156,7 +168,7 @@ def main():
     commit = run(["git", "rev-parse", "HEAD"])[1].strip() or os.environ.get("BOXPROMPT_COMMIT", "")
     results = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                "commit": commit, "device": own[0], "card": card(given.device), "checks": {}}
-    wanted = given.only.split(",") if given.only else ["tests", "sanitizer", "training", "benchmarks"]
+    wanted = given.only.split(",") if given.only else ["tests", "parity", "sanitizer", "training", "benchmarks"]
     failed = False
     for name in wanted:
         print(f"== {name} ", end="", flush=True)
