@@ -7,6 +7,7 @@ leaves everything it made under --out, so that a second run does only what is mi
 import argparse
 import json
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ def options(description, **defaults):
     p.add_argument("--photos", required=True, help="folder of authentic photographs to make training images from")
     p.add_argument("--cutouts", help="folder of cut-outs with alpha")
     p.add_argument("--held-out", required=True, help="folder of photographs that no training image is made from")
+    p.add_argument("--held-out-cutouts", help="folder of cut-outs that no training image is made from")
     p.add_argument("--test", nargs="*", default=[], help="real data sets to score on as well (any layout of `eval`)")
     p.add_argument("--sam", help="a SAM checkpoint: the teacher")
     p.add_argument("--out", default="experiments", help="where everything goes")
@@ -25,6 +27,8 @@ def options(description, **defaults):
     p.add_argument("--epochs", type=int, default=defaults.get("epochs", 4))
     p.add_argument("--lr", default="6e-4")
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--synth", type=shlex.split, default=[], help="more options of `synth`, for training and test images")
+    p.add_argument("--train", type=shlex.split, default=[], help="more options of `train`, for every student")
     p.add_argument("--program", default=str(ROOT / "build/release/bin/boxprompt"))
     o = p.parse_args()
     o.out = pathlib.Path(o.out)
@@ -46,8 +50,10 @@ def synthetic(o):
     """The training and the held-out set, made once: (folder, folder)."""
     cutouts = ["--cutouts", o.cutouts] if o.cutouts else []
     train, test = o.out / "train", o.out / "test"
-    run(o, "synth", o.photos, *cutouts, "-o", train, "--count", o.images, "--seed", o.seed)
-    run(o, "synth", o.held_out, "-o", test, "--count", max(50, o.images // 10), "--seed", o.seed + 1)
+    run(o, "synth", o.photos, *cutouts, "-o", train, "--count", o.images, "--seed", o.seed, *o.synth)
+    held_out_cutouts = ["--cutouts", o.held_out_cutouts] if o.held_out_cutouts else []
+    run(o, "synth", o.held_out, *held_out_cutouts, "-o", test, "--count", max(50, o.images // 10), "--seed", o.seed + 1,
+        *o.synth)
     return train, test
 
 
@@ -56,7 +62,7 @@ def train(o, name, data, *more):
     folder = o.out / name
     if not (folder / "done").exists():
         run(o, "train", *data, "-o", folder, "--epochs", o.epochs, "--lr", o.lr, "--warmup", 0.5, "--seed", o.seed,
-            "--resume", *more)
+            "--resume", *o.train, *more)
         (folder / "done").touch()
     return folder / "best.safetensors"
 
