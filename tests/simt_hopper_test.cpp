@@ -58,8 +58,9 @@ enum class Plant {
   few_bytes,      // announces fewer
   no_init_fence,  // barriers that copies do not know
   second_arrival,
-  forgotten,   // nobody waits for the last copy
-  overwrites,  // copies the next step without waiting until the stage was read
+  forgotten,      // nobody waits for the last copy
+  overwrites,     // copies the next step without waiting until the stage was read
+  early_release,  // says that the stage was read before it was
 };
 
 constexpr int kSteps = 5, kPart = 64;
@@ -90,9 +91,13 @@ __global__ void ring(const float* x, float* y, Plant plant) {
     for (int step = 0; step < kSteps - (plant == Plant::forgotten); ++step) {
       const int at = step % 2, parity = step / 2 % 2;
       if (plant != Plant::no_wait) wait_phase(&full[at], plant == Plant::other_parity ? parity ^ 1 : parity);
+      if (plant == Plant::early_release) {
+        arrive(&empty[at]);
+        __syncwarp();
+      }
       for (unsigned i = threadIdx.x - 32; i < kPart; i += 32)
         y[step * kPart + i] = stages[at * kPart + i] + 1;
-      arrive(&empty[at]);
+      if (plant != Plant::early_release) arrive(&empty[at]);
     }
   }
 }
@@ -119,6 +124,7 @@ __global__ void tile(const __grid_constant__ TileMap map, int row, int column, b
 enum class Wrong {
   none,
   fence,         // no wgmma.fence
+  second_fence,  // no other after the sums could be read
   async_fence,   // no fence.proxy.async behind the stores to shared memory
   wait,          // sums read before they were waited for
   never,         // and never
@@ -165,6 +171,7 @@ __global__ void product(const bf16* a, const bf16* b, float* c, Wrong wrong) {
   if (wrong == Wrong::wait) wait_wgmma<1>();
   if (wrong == Wrong::touched) sums[0] = 1;
   if (wrong != Wrong::wait && wrong != Wrong::never) wait_sums(sums);
+  if (wrong == Wrong::second_fence) wgmma_256<BDepthInner>(sums, da, db, true);
   for (int j = 0; j < 32; ++j)
     for (int i = 0; i < 4; ++i)
       c[(16 * warp + g + i / 2 * 8) * 256 + 8 * j + 2 * t + i % 2] = sums[4 * j + i];
@@ -225,6 +232,12 @@ TEST_CASE("mistakes with barriers and bulk copies are found") {
     noticed |= std::isnan(y[0]);
   });
   CHECK(noticed);
+  noticed = false;
+  in_all_orders([&] {
+    run_ring(x, y, Plant::early_release);
+    noticed |= std::isnan(y[0]);
+  });
+  CHECK(noticed);
   check_mistake(planted(Plant::overwrites), {"an arrival at an mbarrier whose phase has all"});
 }
 
@@ -265,6 +278,7 @@ TEST_CASE("mistakes with wgmma are found") {
   const Whole x(true), outer(false);
   const auto wrong = [&](Wrong what) { return [&, what] { run_product<true>(x, what); }; };
   check_mistake(wrong(Wrong::fence), {"wgmma without wgmma.fence", "simt_hopper_test.cpp"});
+  check_mistake(wrong(Wrong::second_fence), {"wgmma without wgmma.fence"});
   check_mistake(wrong(Wrong::async_fence), {"without fence.proxy.async"});
   check_mistake(wrong(Wrong::never), {"returned with a wgmma that nothing waited for"});
   check_mistake(wrong(Wrong::touched), {"sums that were written while wgmma computes them"});

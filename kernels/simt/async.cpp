@@ -15,13 +15,13 @@ std::size_t place_of(const WgmmaOperand& x, unsigned span, unsigned depth) {
 }
 
 WgmmaFault read(float (&values)[kDepth], const WgmmaOperand& x, unsigned span) {
+  const unsigned char *const real = window(), *const seen = async_window();
+  const std::size_t size = window_size();
   for (unsigned d = 0; d < kDepth; ++d) {
     const std::size_t at = place_of(x, span, d);
-    if (at + 2 > window_size()) return WgmmaFault::outside;
-    bf16 value, seen;
-    std::memcpy(&value, window() + at, 2);
-    std::memcpy(&seen, async_window() + at, 2);
-    if (value.bits != seen.bits) return WgmmaFault::unfenced;
+    if (at + sizeof(bf16) > size) return WgmmaFault::outside;
+    const bf16 value = *reinterpret_cast<const bf16*>(real + at);
+    if (value.bits != reinterpret_cast<const bf16*>(seen + at)->bits) return WgmmaFault::unfenced;
     values[d] = to_f32(value);
   }
   return WgmmaFault::none;
@@ -32,6 +32,10 @@ WgmmaFault read(float (&values)[kDepth], const WgmmaOperand& x, unsigned span) {
 void perform(void* shared, const void* global, std::size_t bytes, std::size_t zeros) {
   if (bytes) std::memcpy(shared, global, bytes);
   std::memset(static_cast<char*>(shared) + bytes, 0, zeros);
+}
+
+void poison(void* shared, std::size_t bytes) {
+  std::memset(shared, kPoison, bytes);
 }
 
 // Sum 4 j + i of lane l in warp w is that of row 16 w + l / 4 + 8 (i / 2) and column 8 j + 2 (l % 4) + i % 2.

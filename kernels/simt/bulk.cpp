@@ -96,7 +96,7 @@ void start_copy(BulkCopy copy, void* barrier, Place place) {
   if (!b.fenced) mistake("a bulk copy to an mbarrier without a fence after its initialisation", place);
   if (state.copies.size() == kMostCopies) mistake("more than 1024 bulk copies that nobody waits for", place);
   const std::size_t offset = window_offset(copy.to, copy.bytes, place);
-  fill(copy.to, kPoison, copy.bytes);
+  poison(copy.to, copy.bytes);
   show(offset, copy.bytes);
   copy.barrier = &b;
   state.copies.push_back(copy);

@@ -108,6 +108,7 @@ class Machine {
     lane.place = place;
     lane.wait = Wait::event;
     lane.event = &event;
+    BP_RELEASE(&end_tag_);  // what happened before is known where the block fails here
     lane.fiber.yield();
   }
 

@@ -13,6 +13,8 @@ void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, const cuda::Wor
 
 // One cp.async, late: `bytes` copied and `zeros` zeros behind them. In a file that ThreadSanitizer watches.
 void perform(void* shared, const void* global, std::size_t bytes, std::size_t zeros);
+// The destination of a bulk copy that begins: from here on the copy may write. Watched, too.
+void poison(void* shared, std::size_t bytes);
 
 // By hand: memset would be seen by ThreadSanitizer as the running lane's.
 void fill(unsigned char* to, unsigned char byte, std::size_t count);
