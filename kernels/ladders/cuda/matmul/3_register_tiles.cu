@@ -1,9 +1,9 @@
 // Against 2_shared_tiles: a thread computes 8 x 8 elements of C, which stay in its registers. For one step of
 // the depth it reads 8 elements of A and 8 of B from shared memory, in four loads of 16 bytes, and does 64
 // multiply-adds with them: 1 byte per product instead of 8, a sixteenth of the load instructions. The block's
-// tile is 128 x 128, so the caches give 2 m n k / 128 elements, a quarter. Now the multiply-add units are the
-// limit, in f32 (67 TFLOP/s in an H100's data sheet). Loads of 16 bytes need tiles whose rows follow the
-// span: A, and B [n,k], are turned while they are stored.
+// tile is 128 x 128, so the caches give 2 m n k / 128 elements, a quarter. Now the multiply-add units should
+// be the limit (f32: 67 TFLOP/s in the data sheets of H100 and H200). Loads of 16 bytes need tiles whose rows
+// follow the span: A, and B [n,k], are turned while they are stored.
 #include "kernels/ladders/cuda/matmul/product.h"
 
 namespace bp::cuda::matmul_rungs {

@@ -1,6 +1,6 @@
 // Against 3_register_tiles: bf16, and mma.sync: a warp multiplies 16 x 16 by 16 x 8, 2048 multiply-adds, in
-// one instruction, on an A100 or H100 at eight or more times the rate of f32. ldmatrix brings a warp four 8 x
-// 8 matrices in one load, in the layout that mma wants. A warp has 64 x 32 elements of C, so it reads (64 +
+// one instruction, on units that the data sheets give 15 times the rate of f32. ldmatrix brings a warp four 8
+// x 8 matrices in one load, in the layout that mma wants. A warp has 64 x 32 elements of C, so it reads (64 +
 // 32) elements of 2 bytes for 64 x 32 products: 0.09 bytes per product instead of 1. Chunks of 16 bytes are
 // exchanged within their rows so that the eight rows of a matrix lie in different banks (gemm_tile.h).
 // What is left: each step loads its tiles from memory, waits for them, multiplies, and only then loads again.

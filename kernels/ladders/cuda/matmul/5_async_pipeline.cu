@@ -1,8 +1,9 @@
 // Against 4_tensor_cores: tiles come by cp.async, from memory to shared memory without registers, into a ring
-// of four stages. While the warps multiply one stage, three are on their way: a step's products (128 x 128 x
-// 32, about 512 cycles of an A100's or H100's mma) no longer add to the 500 to 1000 cycles that memory takes,
-// but hide them. One barrier per step instead of two. What is left: on Hopper mma.sync reaches about 60 % of
-// the tensor cores' rate, and every warp spends instructions on addresses, copies and ldmatrix.
+// of four stages. While the warps multiply one stage, three are on their way: the 500 to 1000 cycles that
+// memory takes should be hidden behind the products of a step (128 x 128 x 32: 512 cycles of an A100's tensor
+// cores) instead of added to them, and there is one barrier per step, not two. What is left: on Hopper
+// mma.sync cannot use the full rate (about 60 % is what is reported), and every warp spends instructions on
+// addresses, copies and ldmatrix.
 #include "kernels/ladders/cuda/matmul/mma_tile.h"
 
 namespace bp::cuda::matmul_rungs {

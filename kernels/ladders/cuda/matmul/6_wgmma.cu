@@ -1,10 +1,10 @@
 // Against 5_async_pipeline: Hopper's own instructions. wgmma lets four warps multiply 64 x 16 by 16 x 256
-// with both operands in shared memory and runs while they go on: no ldmatrix, no registers for operands, the
-// full rate (mma.sync: about 60 %). Tiles come by bulk copies: one thread asks for 128 x 64 elements at once,
-// the copy engine computes addresses, exchanges chunks as wgmma wants them, and counts the bytes at a
-// barrier. So roles part: a producer warpgroup only copies and gives its registers to two consumer warpgroups
-// with 64 x 256 sums each. The tile of 128 x 256 takes 1.5 bytes from L2 per 128 products (128 x 128: 2), and
-// blocks stay for all their tiles, so copies for the next one run while C is written.
+// with both operands in shared memory, in the background: no ldmatrix, no registers for operands, the full
+// rate. Tiles come by bulk copies: one thread asks for 128 x 64 elements at once; the copy engine computes
+// addresses, exchanges chunks as wgmma wants them, and counts the bytes at a barrier. So roles part: a
+// producer warpgroup only copies and gives its registers to two consumer warpgroups of 64 x 256 sums each. A
+// tile of 128 x 256 takes (128 + 256) / (128 * 256) elements from L2 per product, a quarter less than 128 x
+// 128, and blocks stay for all their tiles, so that copies for the next one run while C is written.
 #include "kernels/cuda/hopper.h"
 #include "kernels/ladders/cuda/matmul/product.h"
 
