@@ -264,6 +264,11 @@ TEST_CASE("rungs of window attention: tables, and no positions") {
                 3, 4);
   check_windows({.batch = 2, .h = 4, .w = 3, .heads = 2, .d = 64, .win_h = 3, .win_w = 2}, 3, 4);
   check_windows(
+      {.batch = 1, .h = 16, .w = 2, .heads = 1, .d = 32, .win_h = 16, .win_w = 1, .kind = Kind::relative}, 3,
+      4);
+  check_windows(
+      {.batch = 1, .h = 13, .w = 1, .heads = 1, .d = 32, .win_h = 13, .win_w = 1, .kind = Kind::table}, 3, 4);
+  check_windows(
       {.batch = 1, .h = 2, .w = 1, .heads = 1, .d = 32, .win_h = 1, .win_w = 1, .kind = Kind::table}, 3, 4);
   check_windows({.batch = 0, .h = 2, .w = 1, .heads = 1, .d = 32, .win_h = 1, .win_w = 1}, 3, 4);
 }

@@ -24,6 +24,19 @@ struct ThreadQuery {
     }
   }
 
+  // q . row, a row in memory of which this thread reads all.
+  template <class T>
+  __device__ __forceinline__ float dot(const T* row) const {
+    float product = 0.0f;
+#pragma unroll
+    for (int c = 0; c < D; c += kPackOf<T>) {
+      const auto part = load_pack<kPackOf<T>>(row + c);
+#pragma unroll
+      for (int e = 0; e < kPackOf<T>; ++e) product += q[c + e] * load_f32(part.v[e]);
+    }
+    return product;
+  }
+
   // s[j] = q . keys[j]
   template <int N>
   __device__ __forceinline__ void dots(float (&s)[N], const float* keys) const {

@@ -1,11 +1,10 @@
 // One pass instead of three kernels: a softmax whose maximum and sum are corrected as keys arrive (Milakov
 // and Gimelshein, 2018) needs no row of the matrix at once, so the 3.2 GB that the first rung moves for ViT-B
 // are never written. A block has 128 queries, a thread one of them; tiles of 32 keys and values, made f32,
-// are in shared memory for all. Memory traffic is then the tiles: keys and values once per 128 queries, 32 MB
-// a head in bf16 at 4096 tokens and d = 64, mostly from L2, and the two table entries of each logit.
-// What is left is arithmetic: 4 tokens^2 d operations on CUDA cores, with one read of 16 bytes from shared
-// memory for every 4 multiply-adds.
-#include "kernels/ladders/cuda/attention_relpos/position_table.h"
+// are in shared memory for all. What is left to move are the tiles, 34 MB a head in bf16 at 4096 tokens and d
+// = 64, mostly from L2; what is left to do is 4 tokens^2 d operations on CUDA cores, with one read of 16
+// bytes from shared memory for every 4 multiply-adds.
+#include "kernels/ladders/cuda/attention_relpos/grid.h"
 #include "kernels/ladders/cuda/thread_query.h"
 
 namespace bp::cuda::relpos {
@@ -23,8 +22,19 @@ __device__ __forceinline__ void load_tile(float* tile, const Grid<T>& a, i64 uni
   }
 }
 
+// What query t adds for keys in each row (entries 0 .. h), then in each column of the grid, times log2(e). A
+// thread writes and reads its own column of the block's table [h + w, kQueries].
 template <class T, int D>
-__global__ void __launch_bounds__(kQueries) attend(const Grid<T> a, const float* table) {
+__device__ __forceinline__ void make_positions(float* to, const Grid<T>& a, const ThreadQuery<D>& query,
+                                               int t) {
+  for (int ky = 0; ky < a.h; ++ky)
+    to[ky * kQueries] = query.dot(a.rel_h + (t / a.w - ky + a.h - 1) * D) * kLog2E;
+  for (int kx = 0; kx < a.w; ++kx)
+    to[(a.h + kx) * kQueries] = query.dot(a.rel_w + (t % a.w - kx + a.w - 1) * D) * kLog2E;
+}
+
+template <class T, int D>
+__global__ void __launch_bounds__(kQueries) attend(const Grid<T> a, float* table) {
   BP_SHARED(float, keys, kKeys* D);
   BP_SHARED(float, values, kKeys* D);
   const int blocks = (a.tokens + kQueries - 1) / kQueries;
@@ -32,8 +42,10 @@ __global__ void __launch_bounds__(kQueries) attend(const Grid<T> a, const float*
   const int block = static_cast<int>(blockIdx.x % static_cast<unsigned>(blocks)),
             t = block * kQueries + static_cast<int>(threadIdx.x),
             inside = t < a.tokens ? t : a.tokens - 1;  // threads too many compute the last query again
-  const float* const of_query = table + unit * (a.h + a.w) * a.tokens + inside;
   ThreadQuery<D> query(a.row(unit, 0, inside));
+  float* const positions =
+      table + static_cast<i64>(blockIdx.x) * (a.h + a.w) * kQueries + static_cast<int>(threadIdx.x);
+  make_positions(positions, a, query, inside);
 
   int ky = 0, kx = 0;
   for (int first = 0; first < a.tokens; first += kKeys) {
@@ -51,8 +63,7 @@ __global__ void __launch_bounds__(kQueries) attend(const Grid<T> a, const float*
           s[j] = -__builtin_inff();
           continue;
         }
-        s[j] = s[j] * a.scale2 + of_query[static_cast<i64>(ky) * a.tokens] +
-               of_query[static_cast<i64>(a.h + kx) * a.tokens];
+        s[j] = s[j] * a.scale2 + positions[ky * kQueries] + positions[(a.h + kx) * kQueries];
         if (++kx == a.w) {
           kx = 0;
           ++ky;
@@ -70,9 +81,11 @@ template <class T>
 void run(const WindowAttention& args) {
   const Grid<T> a(args);
   if (a.units == 0) return;
-  const float* const table = make_position_table(a, 0);
-  const auto blocks = static_cast<unsigned>(a.units * ceil_div(a.tokens, kQueries));
-  with_usual_head(a.d, [&](auto d) { launch(attend<T, d()>, dim3(blocks), dim3(kQueries), 0, a, table); });
+  const i64 blocks = a.units * ceil_div(a.tokens, kQueries);
+  auto* const table = workspace<float>(0, blocks * (a.h + a.w) * kQueries);
+  with_usual_head(a.d, [&](auto d) {
+    launch(attend<T, d()>, dim3(static_cast<unsigned>(blocks)), dim3(kQueries), 0, a, table);
+  });
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
-// Relative positions in the tile: a block makes the table of its own 64 queries in shared memory before it
-// meets the first key, as two small products on tensor cores, (2h - 1) + (2w - 1) columns beside h * w keys
-// twice: 3 % more products at 64 x 64. Against the rung before, a kernel and its table are gone (25 MB
-// written and read for ViT-B at batch 1, 33 MB for ViT-H), and the two reads of each logit come from shared
-// memory without bank conflicts instead of from L2. It costs 34 KB of shared memory a block at 64 x 64.
+// Relative positions in the tile: a block makes the table of its own 64 queries in shared memory, before it
+// meets the first key: two small products on tensor cores, (2h - 1) + (2w - 1) columns beside twice h * w, 3
+// % at 64 x 64. Against the rung before, a launch and a table are gone (25 MB for ViT-B at batch 1, 34 MB for
+// ViT-H, written and read), and a warp's two reads a logit, which touched four lines of L1 each, come from
+// shared memory without bank conflicts. It costs 35 KB of shared memory a block at 64 x 64.
 #include "kernels/ladders/cuda/attention_relpos/tile_positions.h"
 
 namespace bp::cuda::relpos {
@@ -13,18 +13,15 @@ __global__ void __launch_bounds__(kTileThreads) attend(const Grid<bf16> a) {
   BP_SHARED(bf16, keys, kTile<D>);
   BP_SHARED(bf16, values, kTile<D>);
   BP_SHARED(int, places, kKeys);
-  auto* const positions = dynamic_shared<float>();
+  auto* const positions = dynamic_shared<float>() + warp_id() * kWarpQueries;
   const Work at(a);
-  load_tile<D>(keys, TokenRows{a, at.unit, 0, at.first});  // queries pass through
-  __syncthreads();
   Queries<D> queries;
-  queries.load(keys + warp_id() * kWarpQueries * kTileRow<bf16, D>);
-  make_positions<D>(positions, a, at, queries, keys);
+  load_queries(queries, keys, a, at);
+  make_positions<D>(positions, kPositionStep, a, at, queries, keys);
 
   Outputs<D> o;
   clear(o);
   OnlineSoftmax<Logits> softmax;
-  const float* const of_warp = positions + warp_id() * kWarpQueries;
   const int last = a.tokens - 1 - at.warp_first;
   for (int first = 0; first < a.tokens; first += kKeys) {
     __syncthreads();  // all have left the tiles before
@@ -35,7 +32,7 @@ __global__ void __launch_bounds__(kTileThreads) attend(const Grid<bf16> a) {
     Logits s;
     clear(s);
     add_scores(s, queries, keys);
-    set_logits(s, a, of_warp, kPositionStep, last, places, a.tokens - first);
+    set_logits(s, a, positions, kPositionStep, last, places, a.tokens - first);
     softmax.add(s, o);
     add_product(o, s, values, nullptr);
   }

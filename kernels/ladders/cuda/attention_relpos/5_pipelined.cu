@@ -1,9 +1,9 @@
 // The copies in the background: cp.async brings the next tile of keys and values into a second buffer while
 // tensor cores work on this one, so a block no longer stops for memory at every tile, one of the two barriers
 // of a tile goes, and the copies need no registers on their way. It costs a second pair of tiles, 18 KB at
-// d = 64: with positions 71 KB a block, three blocks a multiprocessor on an H100, two on an A100.
-// What is left then: 2^x, 16 a cycle and multiprocessor, takes as long as the products at d = 64 on an A100,
-// and the reads of positions from shared memory stand beside both.
+// d = 64: with positions 72 KB a block, three blocks a multiprocessor on an H100, two on an A100.
+// What is left then is shared memory itself: for 16 x 64 logits a warp reads keys and values in 128 cycles
+// and positions in 80, while an H100's tensor cores need 64 for the products and 64 go to 2^x, 16 a cycle.
 #include "kernels/ladders/cuda/attention_relpos/tile_positions.h"
 
 namespace bp::cuda::relpos {
@@ -26,21 +26,18 @@ template <int D>
 __global__ void __launch_bounds__(kTileThreads) attend(const Grid<bf16> a) {
   BP_SHARED(int, places, 2 * kKeys);
   auto* const tiles = dynamic_shared<bf16>();  // [2 stages][keys, values]
-  auto* const positions = reinterpret_cast<float*>(tiles + 4 * kTile<D>);
+  auto* const positions = reinterpret_cast<float*>(tiles + 4 * kTile<D>) + warp_id() * kWarpQueries;
   const Work at(a);
   fetch<D>(tiles, a, at.unit, 0);
   load_places(places, a, 0);
   bf16* const second = tiles + 2 * kTile<D>;  // free until the second tile of keys
-  load_tile<D>(second, TokenRows{a, at.unit, 0, at.first});
-  __syncthreads();
   Queries<D> queries;
-  queries.load(second + warp_id() * kWarpQueries * kTileRow<bf16, D>);
-  make_positions<D>(positions, a, at, queries, second);
+  load_queries(queries, second, a, at);
+  make_positions<D>(positions, kPositionStep, a, at, queries, second);
 
   Outputs<D> o;
   clear(o);
   OnlineSoftmax<Logits> softmax;
-  const float* const of_warp = positions + warp_id() * kWarpQueries;
   const int last = a.tokens - 1 - at.warp_first;
   int stage = 0;
   for (int first = 0; first < a.tokens; first += kKeys, stage = 1 - stage) {
@@ -54,7 +51,7 @@ __global__ void __launch_bounds__(kTileThreads) attend(const Grid<bf16> a) {
     Logits s;
     clear(s);
     add_scores(s, queries, keys);
-    set_logits(s, a, of_warp, kPositionStep, last, places + stage * kKeys, a.tokens - first);
+    set_logits(s, a, positions, kPositionStep, last, places + stage * kKeys, a.tokens - first);
     softmax.add(s, o);
     add_product(o, s, keys + kTile<D>, nullptr);
   }

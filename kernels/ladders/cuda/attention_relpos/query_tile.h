@@ -55,6 +55,15 @@ struct TokenRows {
   }
 };
 
+// The block's queries to registers, through a tile that may be used again after a barrier.
+template <int D>
+__device__ __forceinline__ void load_queries(Queries<D>& queries, bf16* tile, const Grid<bf16>& a,
+                                             const Work& at) {
+  load_tile<D>(tile, TokenRows{a, at.unit, 0, at.first});
+  __syncthreads();
+  queries.load(tile + warp_id() * kWarpQueries * kTileRow<bf16, D>);
+}
+
 // Row and column in the grid of the keys of a tile, in one number each: divisions, so once for all queries.
 __device__ __forceinline__ void load_places(int* places, const Grid<bf16>& a, int first) {
   if (threadIdx.x >= kKeys) return;
@@ -64,7 +73,8 @@ __device__ __forceinline__ void load_places(int* places, const Grid<bf16>& a, in
 
 // Products become logits: scaled, with positions, -infinity where the tile is beyond the last key. Entry
 // [ky * step + q] of `positions` is what query q of the warp adds for row ky, [(h + kx) * step + q] for
-// column kx; `last` is the warp's last query (its rows after that repeat it).
+// column kx. `last` is the last query there is, counted from the warp's first: rows after it take its
+// positions.
 __device__ __forceinline__ void set_logits(Logits& s, const Grid<bf16>& a, const float* positions, i64 step,
                                            int last, const int* places, int keys_left) {
 #pragma unroll

@@ -51,10 +51,7 @@ __global__ void __launch_bounds__(kMostThreads) attend(const Windows<T> a) {
       for (int i = 0; i < a.win_h + a.win_w; ++i) {
         const T* const rel = i < a.win_h ? a.rel_h + (y - i + a.win_h - 1) * D
                                          : a.rel_w + (x - (i - a.win_h) + a.win_w - 1) * D;
-        float sum = 0.0f;
-#pragma unroll
-        for (int c = 0; c < D; ++c) sum += query.q[c] * load_f32(rel[c]);
-        mine[i * threads] = sum * kLog2E;
+        mine[i * threads] = query.dot(rel) * kLog2E;
       }
     int ky = 0, kx = 0;
 #pragma unroll 1

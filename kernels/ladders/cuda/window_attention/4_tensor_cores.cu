@@ -15,16 +15,6 @@ constexpr int kMostSide = 16, kRelRows = 2 * kMostSide;    // of a window; of th
 constexpr int kPositionStep = kStrip + 4;                  // lanes of a fragment read 32 different banks
 constexpr int kPositions = 2 * kMostSide * kPositionStep;  // floats of a warp
 
-// What the logits of key (ky, kx) are added to: `positions` is the table of the head, or this warp's entries
-// for its queries, [win_h rows, then win_w columns][kPositionStep].
-template <class T>
-__device__ __forceinline__ float position(const Windows<T>& a, const float* positions, int strip_row, int y,
-                                          int x, int ky, int kx) {
-  if (a.rel_h)
-    return positions[ky * kPositionStep + strip_row] + positions[(a.win_h + kx) * kPositionStep + strip_row];
-  return a.bias ? positions[distance(y, ky) * a.win_w + distance(x, kx)] : 0.0f;
-}
-
 // Rows r < count of `to`, row(r) or zeros where that is null, by `threads` threads of which this is one.
 template <int D, class Row>
 __device__ __forceinline__ void load_rows(bf16* to, int count, int thread, int threads, const Row& row) {
@@ -61,6 +51,55 @@ __device__ __forceinline__ void make_positions(const Windows<bf16>& a, float* po
   __syncwarp();
 }
 
+// Row and column of token t are in places[t]. Products become logits: scaled, with the warp's entries for its
+// queries, or with the table of the head.
+template <class S>
+__device__ __forceinline__ void add_relative(S& s, const Windows<bf16>& a, const float* positions,
+                                             const int* places) {
+#pragma unroll
+  for (int j = 0; j < S::kCols; ++j) {
+    const int place = places[S::col(j)];
+    const float* const of_row = positions + (place & 0xffff) * kPositionStep;
+    const float* const of_col = positions + (a.win_h + (place >> 16)) * kPositionStep;
+#pragma unroll
+    for (int i = 0; i < S::kRows; ++i)
+      s.at(i, j) = s.at(i, j) * a.scale2 + (of_row[S::row(i)] + of_col[S::row(i)]);
+  }
+}
+template <class S>
+__device__ __forceinline__ void add_table(S& s, const Windows<bf16>& a, const float* table, int first,
+                                          const int* places) {
+#pragma unroll
+  for (int i = 0; i < S::kRows; ++i) {
+    const int place = places[first + S::row(i)], y = place & 0xffff, x = place >> 16;
+#pragma unroll
+    for (int j = 0; j < S::kCols; ++j) {
+      const int key = places[S::col(j)];
+      s.at(i, j) =
+          s.at(i, j) * a.scale2 + table[distance(y, key & 0xffff) * a.win_w + distance(x, key >> 16)];
+    }
+  }
+}
+
+// The softmax of a strip's rows, not divided: `total` and lse's maximum are of whole rows.
+template <class S>
+__device__ __forceinline__ void soften(S& s, int keys, float (&top)[S::kRows], float (&total)[S::kRows]) {
+#pragma unroll
+  for (int i = 0; i < S::kRows; ++i) {
+    top[i] = -__builtin_inff();
+#pragma unroll
+    for (int j = 0; j < S::kCols; ++j) {
+      if (S::col(j) >= keys) s.at(i, j) = -__builtin_inff();
+      top[i] = fmaxf(top[i], s.at(i, j));
+    }
+    top[i] = row_max<S>(top[i]);
+    total[i] = 0.0f;
+#pragma unroll
+    for (int j = 0; j < S::kCols; ++j) total[i] += s.at(i, j) = fast_exp2(s.at(i, j) - top[i]);
+    total[i] = row_sum<S>(total[i]);
+  }
+}
+
 // N is the window's tokens rounded up. A warp's queries pass through the memory of its positions.
 template <int D, int N>
 struct Plan {
@@ -81,22 +120,25 @@ __global__ void __launch_bounds__(kTileThreads) attend(const Windows<bf16> a) {
   auto* const own_queries = reinterpret_cast<bf16*>(own);
   auto* const table = reinterpret_cast<float*>(of_warps + kTileWarps * P::kOfWarp);
   auto* const places = reinterpret_cast<int*>(table + N);
-  float* const positions = a.rel_h ? reinterpret_cast<float*>(own) : table;
+  auto* const own_positions = reinterpret_cast<float*>(own);
   const int thread = static_cast<int>(threadIdx.x);
   const i64 unit = blockIdx.x;
 
   for (int part = 1; part < 3; ++part)
     load_rows<D>(part == 1 ? keys : values, N, thread, kTileThreads,
                  [&](int t) { return t < a.tokens ? a.row(unit, part, t) : nullptr; });
-  for (int t = thread; t < N; t += kTileThreads) places[t] = t / a.win_w | t % a.win_w << 16;
+  for (int i = thread; i < N; i += kTileThreads) {
+    const int t = i < a.tokens ? i : a.tokens - 1;
+    places[i] = t / a.win_w | t % a.win_w << 16;
+  }
   if (a.rel_h)
     load_rows<D>(rel, 2 * kRelRows, thread, kTileThreads, [&](int r) {
       const int at = r % kRelRows, side = r < kRelRows ? a.win_h : a.win_w;
       return at < 2 * side - 1 ? (r < kRelRows ? a.rel_h : a.rel_w) + at * D : nullptr;
     });
-  else if (a.bias)
-    for (int i = thread; i < a.tokens; i += kTileThreads)
-      table[i] = load_f32(a.bias[unit % a.heads * a.tokens + i]) * kLog2E;
+  else
+    for (int i = thread; i < N; i += kTileThreads)
+      table[i] = a.bias && i < a.tokens ? load_f32(a.bias[unit % a.heads * a.tokens + i]) * kLog2E : 0.0f;
   __syncthreads();
 
   for (int first = warp_id() * kStrip; first < a.tokens; first += kTileWarps * kStrip) {
@@ -106,39 +148,26 @@ __global__ void __launch_bounds__(kTileThreads) attend(const Windows<bf16> a) {
     __syncwarp();
     LeftRows<bf16, 1, D, true> queries;
     queries.load(own_queries);
-    if (a.rel_h) make_positions<D>(a, positions, first, queries, rel);
+    if (a.rel_h) make_positions<D>(a, own_positions, first, queries, rel);
 
     Scores<bf16, 1, N> s;
     clear(s);
     add_scores(s, queries, keys);
+    if (a.rel_h)
+      add_relative(s, a, own_positions, places);
+    else
+      add_table(s, a, table, first, places);
+    float top[s.kRows], total[s.kRows];
+    soften(s, a.tokens, top, total);
     Sums<bf16, 1, D> o;
-    float top[s.kRows], sum[s.kRows];
-#pragma unroll
-    for (int i = 0; i < s.kRows; ++i) {
-      const int t = first + s.row(i), y = t / a.win_w, x = t % a.win_w;
-      top[i] = -__builtin_inff();
-#pragma unroll
-      for (int j = 0; j < s.kCols; ++j) {
-        const int key = s.col(j), place = places[key];
-        s.at(i, j) = key < a.tokens ? s.at(i, j) * a.scale2 +
-                                          position(a, positions, s.row(i), y, x, place & 0xffff, place >> 16)
-                                    : -__builtin_inff();
-        top[i] = fmaxf(top[i], s.at(i, j));
-      }
-      top[i] = row_max<decltype(s)>(top[i]);
-      sum[i] = 0.0f;
-#pragma unroll
-      for (int j = 0; j < s.kCols; ++j) sum[i] += s.at(i, j) = fast_exp2(s.at(i, j) - top[i]);
-      sum[i] = row_sum<decltype(s)>(sum[i]);
-    }
     clear(o);
     add_product(o, s, values, nullptr);
 #pragma unroll
     for (int i = 0; i < s.kRows; ++i) {
       const int t = first + s.row(i);
       if (t >= a.tokens) continue;
-      if (bf16* const to = a.out(unit, t)) store_row(to, o, i, 1 / sum[i], D, true);
-      if (a.lse && s.col(0) == 0) a.lse[unit * a.tokens + t] = top[i] / kLog2E + logf(sum[i]);
+      if (bf16* const to = a.out(unit, t)) store_row(to, o, i, 1 / total[i], D, true);
+      if (a.lse && s.col(0) == 0) a.lse[unit * a.tokens + t] = top[i] / kLog2E + logf(total[i]);
     }
   }
 }
