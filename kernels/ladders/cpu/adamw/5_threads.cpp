@@ -1,9 +1,9 @@
 // 5. The list cut into pieces of 8192 parameters, for all cores.
 //
-// A thread per tensor would leave all but one waiting for the largest; the student has some 270, most of them
+// A thread per tensor would leave all but one waiting for the largest; the student has some 300, most of them
 // tiny. Pieces are alike whatever the tensors are. Expected: the number of cores until the memory's bandwidth
 // is full. Streaming stores would gain little here: w, m, v and the average are read anyway, so only the
-// copy's line is fetched for nothing, 4 of 44 bytes.
+// copy, if any, is fetched for nothing: 4 of 44 bytes.
 #if defined(__x86_64__)
 #include "kernels/threads.h"
 

@@ -21,9 +21,9 @@ bool takes_avx512(const k::AdamW&) {
 #endif
 
 constexpr k::Rung<k::AdamW> kRungs[] = {
-    {"1_passes", "a pass over memory for each line of the definition: 68 bytes a parameter", takes_all,
+    {"1_passes", "a pass over memory for each line of the definition: 60 bytes a parameter", takes_all,
      ladder::adamw_passes},
-    {"2_fused", "one pass: 40 bytes a parameter", takes_all, ladder::adamw_fused},
+    {"2_fused", "one pass: 36 bytes a parameter", takes_all, ladder::adamw_fused},
 #if defined(__x86_64__)
     {"3_avx2", "eight roots and divisions at once: gains only where memory is not the limit", takes_avx2,
      ladder::adamw_avx2},

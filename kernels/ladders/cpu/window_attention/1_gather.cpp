@@ -1,8 +1,8 @@
 // 1. As frameworks do it: windows are cut out into a tensor of their own, attended to, and put back.
 //
-// SAM-B's grid of 64 x 64 tokens is 25 windows of 14 x 14, 4900 tokens with the padding. Copying q, k and v
-// there (45 MB in f32), results to a tensor (15 MB) and back (13 MB) moves 132 MB beside the 51 MB that q, k,
-// v and results are. One thread, additions one after another.
+// SAM-B's grid of 64 x 64 tokens is 25 windows of 14 x 14, 4900 tokens with the padding. q, k and v copied
+// out are 45 MB in f32, written and read again; results before they are put back 15 MB written and 13 read:
+// 118 MB beside the 51 MB that q, k, v and results are. One thread, additions one after another.
 #include "kernels/ladders/cpu/window_attention/plain.h"
 #include "kernels/ladders/cpu/window_attention/rungs.h"
 

@@ -1,6 +1,6 @@
 // 2. Windows are addresses: a token of a window is read and written where it lies in the grid.
 //
-// No copy remains (132 MB less at SAM-B's grid), and queries of the padding, a sixth of all, are not
+// No copy remains (118 MB less at SAM-B's grid), and queries of the padding, a sixth of all, are not
 // finished. Next to arithmetic that does one addition every four cycles the copies are little: expected 1.05
 // times. It is the memory that this rung saves, and what lets the later ones be limited by arithmetic alone.
 #include "kernels/ladders/cpu/window_attention/plain.h"
