@@ -1,6 +1,6 @@
 // Runs every rung of a CPU ladder beside the kernel in use, on memory where a stray access stops the program.
 #pragma once
-#include <cstring>
+#include <bit>
 
 #include "kernels/ladders/cpu/amx.h"
 #include "kernels/ladders/cpu/features.h"
@@ -87,8 +87,11 @@ void check_ladder(const k::Ladder<Args>& ladder, void (*k::Kernels::*engine)(con
         const bool good = x.output ? close(got[i], wanted[i], tolerance, rounded, where)
                                    : close(got[i], plain[i].values, 0, false, where);
         CHECK_MESSAGE(good, where);
-        const bool same = got[i].size() == again[i].size() &&
-                          std::memcmp(got[i].data(), again[i].data(), got[i].size() * sizeof(float)) == 0;
+        const auto same_bits = [](float a, float b) {
+          return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
+        };
+        const bool same =
+            std::equal(got[i].begin(), got[i].end(), again[i].begin(), again[i].end(), same_bits);
         CHECK_MESSAGE(same, "three threads give other bits than one");
       }
     }
