@@ -56,19 +56,23 @@ std::vector<NamedShape> shapes_of(const Op& op, const std::vector<std::string>& 
 
 }  // namespace
 
+std::vector<DType> dtypes_of(const std::vector<std::string>& names) {
+  if (is_all(names)) return {DType::f32, DType::bf16};
+  std::vector<DType> dtypes;
+  for (const std::string& name : names) {
+    require(name == "f32" || name == "bf16", "--dtype ", name, ": wanted f32, bf16 or all");
+    dtypes.push_back(name == "bf16" ? DType::bf16 : DType::f32);
+  }
+  return dtypes;
+}
+
 std::vector<Case> cases_of(const Selection& wanted, const Place& place) {
   std::vector<const Op*> ops;
   if (is_all(wanted.ops))
     for (const Op& op : all_ops()) ops.push_back(&op);
   else
     for (const std::string& name : wanted.ops) ops.push_back(&op_named(name));
-  std::vector<DType> dtypes;
-  for (const std::string& name :
-       is_all(wanted.dtypes) ? std::vector<std::string>{"f32", "bf16"} : wanted.dtypes) {
-    require(name == "f32" || name == "bf16", "--dtype ", name, ": wanted f32, bf16 or all");
-    dtypes.push_back(name == "bf16" ? DType::bf16 : DType::f32);
-  }
-
+  const std::vector<DType> dtypes = dtypes_of(wanted.dtypes);
   std::vector<Case> cases;
   std::vector<std::string> known;
   bool any_shape = false;

@@ -17,6 +17,9 @@ struct Case {
   std::string version, idea;
 };
 
+// From "f32", "bf16", or "all" alone.
+std::vector<DType> dtypes_of(const std::vector<std::string>& names);
+
 // Every combination that there is on the device, in order. Error where a name is unknown: a shape may be one
 // of some of the ops only, a version, too ("3" stands for "3_..." of any ladder, "ladder" for all rungs).
 std::vector<Case> cases_of(const Selection& wanted, const Place& place);

@@ -136,9 +136,9 @@ std::vector<Arithmetic> instructions(DType dtype) {
 
 // The best of some tries: others take a core for a while.
 double rate(const Arithmetic& a) {
-  constexpr i64 kRounds = 250000;
-  constexpr int kTries = 30;
-  const i64 pieces = 4 * threads();
+  constexpr i64 kRounds = 50000;
+  constexpr int kTries = 200;
+  const i64 pieces = 2 * threads();
   std::vector<float> kept(static_cast<std::size_t>(pieces));
   double best = 0;
   for (int i = 0; i < kTries; ++i) {

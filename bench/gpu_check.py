@@ -19,6 +19,10 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+NETS = [("sam_vit_t", 0), ("sam_vit_b", 0), ("sam_vit_l", 0), ("sam_vit_h", 0), ("student", 1), ("student", 8),
+        ("student", 64), ("train", 16), ("train", 64)]  # and batches; 0: the usual one
+
+
 class Skip(Exception):
     pass
 
@@ -129,6 +133,14 @@ class Check:
             if row["version"] == "engine" and row["op"] in {r["op"] for r in own}:
                 row["version"] = "library"
         report["rows"] += own
+        for net, batch in NETS:
+            with tempfile.TemporaryDirectory() as folder:
+                found = pathlib.Path(folder) / "found.json"
+                must([bench, "--device", self.device, "--dtype", "all", "--net", net, "--batch", batch, "--seconds", "2",
+                      "--json", found])
+                of_net = json.loads(found.read_text())
+                report["nets"] += of_net["nets"]
+                report["profiles"] += of_net["profiles"]
         return {"report": report}
 
 

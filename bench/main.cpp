@@ -6,7 +6,10 @@
 #include <iostream>
 
 #include "bench/bench.h"
+#include "bench/compare.h"
 #include "bench/list.h"
+#include "bench/net.h"
+#include "bench/roofline.h"
 #include "engine/error.h"
 #include "kernels/threads.h"
 
@@ -14,7 +17,10 @@ namespace bp::bench {
 namespace {
 
 struct Options {
-  std::string ops = "all", shapes = "all", dtypes = "f32", versions = "all", device = "cpu", json;
+  std::string ops = "all", shapes = "all", dtypes = "f32", versions = "all", device = "cpu", json, roofline,
+              nets, flame;
+  std::vector<std::string> compare;
+  i64 batch = 0;
   Effort effort;
   bool list = false;
   int threads = 0;
@@ -44,6 +50,17 @@ void add_options(CLI::App& app, Options& o) {
   app.add_flag("--check-only", o.effort.check_only, "check the versions against the reference, time nothing");
   app.add_flag("--list", o.list, "list ops, shapes, versions and devices");
   app.add_option("--json", o.json, "also write what was found to this file");
+  app.add_option("--roofline", o.roofline, "also draw every kernel under the ceilings, as an SVG");
+  app.add_option("--compare", o.compare,
+                 "two files of --json: what became faster, with the noise taken into account")
+      ->expected(2)
+      ->type_name("BEFORE AFTER");
+  app.add_option("--net", o.nets,
+                 "where the time of whole networks goes, layer by layer: " + join(net_names(), ", "));
+  app.add_option("--batch", o.batch, "of --net; 0: 1, and 16 for train")
+      ->check(CLI::Range(0, 65536))
+      ->capture_default_str();
+  app.add_option("--flame", o.flame, "also draw the time of --net by part and kernel, as an SVG");
 }
 
 // Prints each row when it is there.
@@ -121,9 +138,48 @@ int run_cases(const Options& o, std::vector<std::string> for_benchmark) {
   }
   for (Row& row : report.rows) judge(row, report.ceilings);
   if (!o.json.empty()) save_report(o.json, report);
+  if (!o.roofline.empty()) save_text(o.roofline, roofline(report));
   const auto wrong = std::count_if(report.rows.begin(), report.rows.end(),
                                    [](const Row& r) { return r.status == Row::Status::wrong; });
   require(wrong == 0, wrong, " of ", report.rows.size(), " versions are wrong");
+  return 0;
+}
+
+// One picture per part of a network: "x.svg", or "x_decoder.svg" where there are several.
+void draw_flames(const std::string& file, const std::vector<NetProfile>& profiles, const Ceilings& ceilings) {
+  for (const NetProfile& p : profiles) {
+    std::string name = file;
+    if (profiles.size() > 1) {
+      const std::size_t dot = std::min(file.rfind(".svg"), file.size());
+      std::string part = "_" + p.net + (profiles.size() > 2 ? "_" + p.dtype : "");
+      std::replace(part.begin(), part.end(), ' ', '_');
+      name.insert(dot, part);
+    }
+    save_text(name, flame(p, ceilings));
+  }
+}
+
+int run_nets(const Options& o) {
+  const Place place(parse_device(o.device));
+  require(!place.emulated(), "--net: an emulator's time says nothing");
+  Report report{.machine = this_machine(place), .ceilings = measure_ceilings(place), .rows = {}, .nets = {}};
+  print_header(std::cout, report);
+  std::vector<NetProfile> profiles;
+  for (const std::string& name : split(o.nets))
+    for (const DType dtype : dtypes_of(split(o.dtypes))) {
+      const NetResult found = run_net(place, name, dtype, o.batch, o.effort.seconds);
+      for (const NetRow& row : found.rows) {
+        print_net(std::cout, row);
+        report.nets.push_back(row);
+      }
+      for (const NetProfile& p : found.profiles) {
+        print_profile(std::cout, p, report.ceilings);
+        report.profiles.push_back(to_json(p));
+        profiles.push_back(p);
+      }
+    }
+  if (!o.json.empty()) save_report(o.json, report);
+  if (!o.flame.empty()) draw_flames(o.flame, profiles, report.ceilings);
   return 0;
 }
 
@@ -140,6 +196,8 @@ int run(int argc, char** argv) {
       "  boxprompt-bench --list\n"
       "  boxprompt-bench --op attention_relpos --shape sam_b_global --dtype bf16 --device cuda:0\n"
       "  boxprompt-bench --op matmul --shape 4096x768x2304 --version engine --json found.json\n"
+      "  boxprompt-bench --net sam_vit_b --flame where.svg\n"
+      "  boxprompt-bench --compare before.json after.json\n"
       "  boxprompt-bench --device simt --op layer_norm       (right or wrong, without a GPU)\n"
       "Options that begin with --benchmark_ are Google Benchmark's.");
   std::vector<std::string> arguments(argv + 1, argv + argc);
@@ -152,6 +210,11 @@ int run(int argc, char** argv) {
       list(std::cout);
       return 0;
     }
+    if (!o.compare.empty()) {
+      print_comparison(std::cout, load_report(o.compare[0]), load_report(o.compare[1]));
+      return 0;
+    }
+    if (!o.nets.empty()) return run_nets(o);
     return run_cases(o, std::move(for_benchmark));
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);

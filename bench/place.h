@@ -26,7 +26,7 @@ class Place {
   std::shared_ptr<void> allocate(std::size_t bytes) const;  // Error where there is no memory
   void upload(void* to, const void* from, std::size_t bytes) const;
   void download(void* to, const void* from, std::size_t bytes) const;
-  void copy(void* to, const void* from, std::size_t bytes) const;  // as fast as the device's own copies are
+  void copy(void* to, const void* from, std::size_t bytes) const;  // the fastest there is
   void synchronize() const;
 
   void* mark() const;

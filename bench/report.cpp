@@ -152,7 +152,8 @@ void print_row(std::ostream& out, const Row& r) {
       << padded(r.version, 22) << ' ';
   if (r.status == Row::Status::timed) {
     const double spread = (r.time.p90 - r.time.p10) / 2 / r.time.median;
-    out << padded(in_seconds(r.time.median), 9, true) << " +-" << padded(format("%.0f %%", 100 * spread), 5)
+    const std::string around = r.time.repetitions > 1 ? " +-" + format("%.0f %%", 100 * spread) : " (once)";
+    out << padded(in_seconds(r.time.median), 9, true) << padded(around, 9)
         << padded(in_bytes(r.work.bytes / r.time.median), 10, true)
         << padded(in_ops(r.work.ops / r.time.median), 14, true)
         << padded(format("%.1f %%", 100 * r.fraction), 8, true)

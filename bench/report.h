@@ -25,6 +25,8 @@ struct NetRow {                 // a whole network, end to end
   std::string net, dtype, how;  // how: "calls", or "graph", a recorded one
   i64 batch = 1;
   Timing time;
+
+  std::string name() const { return net + "/batch " + std::to_string(batch) + "/" + dtype + "/" + how; }
 };
 
 struct Machine {  // where and when

@@ -7,7 +7,7 @@
 namespace bp::bench {
 namespace {
 
-constexpr int kMostRepetitions = 100, kMostCalls = 64, kMostCopies = 64;
+constexpr int kMostRepetitions = 200, kMostCalls = 64, kMostCopies = 64;
 // What a repetition should last at least, beside the resolution of a clock (50 ns) or of events (500 ns) and
 // the start of a parallel region.
 constexpr double kCpuRepetition = 100e-6, kGpuRepetition = 200e-6;
@@ -32,7 +32,8 @@ int copies_for(const Place& place, double bytes) {
   return static_cast<int>(std::clamp(std::min(wanted, fit), 1.0, 1.0 * kMostCopies));
 }
 
-Timing time_calls(const Place& place, const std::function<void(i64)>& body, double expected, double budget) {
+Timing time_calls(const Place& place, const std::function<void(i64)>& body, double expected, double budget,
+                  Caches caches) {
   using Clock = std::chrono::steady_clock;
   const double least = place.is_cpu() ? kCpuRepetition : kGpuRepetition;
   const int calls = static_cast<int>(std::clamp(std::ceil(least / expected), 1.0, 1.0 * kMostCalls));
@@ -41,7 +42,7 @@ Timing time_calls(const Place& place, const std::function<void(i64)>& body, doub
   const auto spent = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   i64 next = 0;
   while (seconds.empty() || (static_cast<int>(seconds.size()) < kMostRepetitions && spent() < budget)) {
-    place.scrub();
+    if (caches == Caches::scrubbed) place.scrub();
     void* from = place.mark();
     for (int i = 0; i < calls; ++i) body(next++);
     seconds.push_back(place.seconds(from, place.mark()) / calls);

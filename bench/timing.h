@@ -11,10 +11,13 @@ struct Timing {  // seconds of one call
 // Of the repetitions' seconds, at least one.
 Timing statistics(std::vector<double> seconds);
 
+enum class Caches : std::uint8_t { scrubbed, as_they_are };
+
 // Times body(i), i = 0, 1, ... counting calls: so many in a row that a repetition is long beside a clock's
 // tick, `expected` being what one call takes, and as many repetitions as `budget` seconds allow, at least one
-// and at most 100. Before each repetition the caches are scrubbed.
-Timing time_calls(const Place& place, const std::function<void(i64)>& body, double expected, double budget);
+// and at most 200. Before each repetition the caches are scrubbed, if so wanted.
+Timing time_calls(const Place& place, const std::function<void(i64)>& body, double expected, double budget,
+                  Caches caches = Caches::scrubbed);
 
 // How many copies of `bytes` leave nothing of the first in the caches when the last has been used, within a
 // quarter of the memory. At least 1.

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "engine/ops.h"
+#include "engine/profile.h"
 #include "engine/tensor_impl.h"
 
 namespace bp {
@@ -75,6 +76,7 @@ void record(Tensor& y, std::vector<Tensor> inputs, BackwardFn backward_fn) {
   node->inputs = std::move(inputs);
   node->backward = std::move(backward_fn);
   node->order = tape_position.fetch_add(1);
+  node->part = current_part();
   impl(y).node = std::move(node);
 }
 
@@ -90,6 +92,7 @@ void backward(const Tensor& loss, const Tensor& seed) {
     require(seed.shape() == loss.shape() && seed.device() == loss.device(), "backward: seed ", seed.shape(),
             " on ", seed.device(), " for loss ", loss.shape(), " on ", loss.device());
   const NoGrad no_grad;
+  const Scope scope("backward");
   Tensor start = seed ? seed : full(loss.shape(), 1.0f, loss.dtype(), loss.device());
   auto& top = impl(loss);
   if (!top.node) {
@@ -104,6 +107,7 @@ void backward(const Tensor& loss, const Tensor& seed) {
     require(static_cast<bool>(node->backward), "backward: this part of the tape was already used and freed");
     const Tensor dy = std::move(it->second);
     pending.erase(it);
+    const Scope part(node->part);
     const Gradients gradients = node->backward(dy);
     require(gradients.size() == node->inputs.size(), "backward: an op returned ", gradients.size(),
             " gradients for ", node->inputs.size(), " inputs");

@@ -4,6 +4,7 @@
 
 #include "engine/backend.h"
 #include "engine/error.h"
+#include "engine/profile.h"
 #include "kernels/cpu/dispatch.h"
 #include "kernels/threads.h"
 
@@ -48,6 +49,8 @@ std::vector<Device> devices() {
 }
 
 const k::Kernels& kernels(Device device) {
+  if (const k::Kernels* profiled = profiled_kernels(device)) [[unlikely]]
+    return *profiled;
   static const k::Kernels& cpu = cpu::kernels();
   return device.type == Device::Type::cpu ? cpu : backend(device).kernels;
 }

@@ -11,6 +11,7 @@ struct Node {
   std::vector<Tensor> inputs;
   BackwardFn backward;
   std::uint64_t order = 0;  // position on the tape: an op's inputs come before it
+  int part = 0;             // of the network (engine/profile.h)
 };
 
 struct TensorImpl {

@@ -3,9 +3,11 @@
 // in the type of its weight and rounds its input to that; a residual keeps its own type, and so does the sum.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "engine/ops.h"
 #include "engine/param.h"
+#include "engine/profile.h"
 
 namespace bp {
 
@@ -62,5 +64,15 @@ struct ConvTranspose2x2 {  // stride 2, [N,H,W,in] -> [N,2H,2W,out]
     params.push_back({prefix + ".bias", {out}, Layout::as_is, &bias});
   }
 };
+
+// Blocks one after another, each a part of its own in profiles.
+template <class Block>
+Tensor chain(const std::vector<Block>& blocks, Tensor x) {
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const Scope part("block", static_cast<i64>(i));
+    x = blocks[i](x);
+  }
+  return x;
+}
 
 }  // namespace bp

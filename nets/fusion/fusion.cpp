@@ -21,9 +21,11 @@ Fusion::Fusion(const std::array<i64, 4>& widths, const Parts& parts_)
       refine(to_one(kWidth + 1, 3)) {}
 
 Tensor Fusion::operator()(const std::array<Tensor, 4>& features) const {
+  const Scope fusion("fusion");
   const i64 height = features[0].dim(1), width = features[0].dim(2);
   Tensor fused, gate;
   for (std::size_t i = 0; i < 4; ++i) {
+    const Scope scale("scale", static_cast<i64>(i));
     Tensor x = cast(unify[i](features[i], Act::gelu), features[i].dtype());
     if (i > 0) x = resize_bilinear(x, height, width);
     if (parts.gate) {
@@ -33,16 +35,18 @@ Tensor Fusion::operator()(const std::array<Tensor, 4>& features) const {
     }
     fused = fused ? add(fused, x) : x;
   }
-  Tensor answer = sigmoid(base(base_hidden(fused, Act::gelu)));
+  Tensor answer = within("base", [&] { return sigmoid(base(base_hidden(fused, Act::gelu))); });
   if (parts.gate) answer = mul(answer, affine(gate, 0.25f, 0));
   if (parts.memory) {
     const Tensor memory = remembered(fused);
     answer = add(memory, mul(sigmoid(mix), sub(answer, memory)));
   }
+  const Scope last("refine");
   return refine(concat({fused, answer}, 3));
 }
 
 Tensor Fusion::remembered(const Tensor& fused) const {
+  const Scope memory("memory");
   const Tensor q = l2_normalize(query(fused));
   const Tensor likeness = linear(q, l2_normalize(prototypes));
   const Tensor r = matmul(softmax(mul(likeness, inverse_tau)), prototypes);

@@ -54,6 +54,7 @@ void Mlp3::collect(Params& params, const std::string& prefix) {
 
 Masks MaskDecoder::operator()(const Tensor& embedding, const Tensor& grid_encoding, const Tensor& sparse,
                               const Tensor& dense, MaskSet wanted) const {
+  const Scope decoder("decoder");
   const i64 batch = sparse.dim(0), side = embedding.dim(1);
   const Tensor output_tokens = concat({iou_token, mask_tokens}, 0).reshape({1, 1 + kMasks, 256});
   const Tensor tokens =
@@ -62,11 +63,17 @@ Masks MaskDecoder::operator()(const Tensor& embedding, const Tensor& grid_encodi
   const Tensor image = add(add(embedding, dense), zeros({batch, 1, 1, 1}, sparse.dtype(), sparse.device()));
 
   Tensor queries = tokens, keys = image.reshape({batch, side * side, 256});
-  for (const TwoWayBlock& block : blocks) block(queries, keys, tokens, grid_encoding);
-  queries = final_norm(final_attn(add(queries, tokens), add(keys, grid_encoding), keys, queries));
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const Scope part("block", static_cast<i64>(i));
+    blocks[i](queries, keys, tokens, grid_encoding);
+  }
+  queries = within("final_attention", [&] {
+    return final_norm(final_attn(add(queries, tokens), add(keys, grid_encoding), keys, queries));
+  });
 
-  const Tensor upscaled =
-      gelu(upscale2(gelu(upscale_norm(upscale1(keys.reshape({batch, side, side, 256}))))));
+  const Tensor upscaled = within("upscale", [&] {
+    return gelu(upscale2(gelu(upscale_norm(upscale1(keys.reshape({batch, side, side, 256}))))));
+  });
   const i64 first = wanted == MaskSet::multi ? 1 : 0, end = wanted == MaskSet::single ? 1 : kMasks;
   const i64 count = end - first;
   std::vector<Tensor> weights;

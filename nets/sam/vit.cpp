@@ -30,9 +30,12 @@ VitBlock::VitBlock(i64 width, i64 heads_, i64 window_)
 Tensor VitBlock::operator()(const Tensor& x) const {
   // SAM pads windows with zeros after the norm, so a padded token's q, k, v are the bias of the projection.
   const Tensor pad = window ? qkv.bias : Tensor{};
-  const Tensor attended =
-      window_attention(qkv(norm1(x)), {.heads = heads, .window = window}, pad, rel_pos_h, rel_pos_w, {});
-  const Tensor y = proj(attended, Act::none, x);
+  const Tensor y = within("attention", [&] {
+    const Tensor attended =
+        window_attention(qkv(norm1(x)), {.heads = heads, .window = window}, pad, rel_pos_h, rel_pos_w, {});
+    return proj(attended, Act::none, x);
+  });
+  const Scope part("mlp");
   return lin2(lin1(norm2(y), Act::gelu), Act::none, y);
 }
 
@@ -60,9 +63,8 @@ Vit::Vit(const VitConfig& config)
 }
 
 Tensor Vit::operator()(const Tensor& image) const {
-  Tensor x = add(patch_embed(image), pos_embed);
-  for (const VitBlock& block : blocks) x = block(x);
-  return neck(x);
+  const Tensor x = within("patch_embed", [&] { return add(patch_embed(image), pos_embed); });
+  return neck(chain(blocks, x));
 }
 
 void Vit::collect(Params& params, const std::string& prefix) {

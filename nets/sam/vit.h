@@ -20,7 +20,10 @@ struct Neck {
         norm1{.width = 256, .eps = 1e-6f},
         mix{.in = 256, .out = 256, .kernel = 3, .pad = 1, .has_bias = false},
         norm2{.width = 256, .eps = 1e-6f} {}
-  Tensor operator()(const Tensor& x) const { return norm2(mix(norm1(reduce(x)))); }
+  Tensor operator()(const Tensor& x) const {
+    const Scope part("neck");
+    return norm2(mix(norm1(reduce(x))));
+  }
   void collect(Params& params, const std::string& prefix);
 };
 

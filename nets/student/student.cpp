@@ -32,7 +32,8 @@ Tensor uniform_tensor(const Param& p, float bound, std::uint64_t seed) {
 }  // namespace
 
 Tensor Student::operator()(const Tensor& image) const {
-  return resize_bilinear(fusion(trunk(image)), image.dim(1), image.dim(2));
+  const Tensor small = fusion(trunk(image));
+  return within("resize", [&] { return resize_bilinear(small, image.dim(1), image.dim(2)); });
 }
 
 Params Student::params() {

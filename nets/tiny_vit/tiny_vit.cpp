@@ -45,10 +45,14 @@ Tensor Block::operator()(const Tensor& x) const {
   // bias.
   const bool padded = x.dim(1) % window != 0 || x.dim(2) % window != 0;
   const Tensor pad = padded ? qkv(attention_norm.bias.reshape({1, -1})).reshape({-1}) : Tensor{};
-  const Tensor attended =
-      window_attention(qkv(attention_norm(x)), {.heads = heads, .window = window, .per_head = true}, pad, {},
-                       {}, cast(attention_biases, qkv.weight.dtype()));
-  const Tensor y = cast(local_conv(proj(attended, Act::none, x)), x.dtype());
+  const Tensor attended = within("attention", [&] {
+    const Tensor a =
+        window_attention(qkv(attention_norm(x)), {.heads = heads, .window = window, .per_head = true}, pad,
+                         {}, {}, cast(attention_biases, qkv.weight.dtype()));
+    return proj(a, Act::none, x);
+  });
+  const Tensor y = within("local_conv", [&] { return cast(local_conv(attended), x.dtype()); });
+  const Scope part("mlp");
   return fc2(fc1(mlp_norm(y), Act::gelu), Act::none, y);
 }
 
@@ -68,14 +72,14 @@ TinyVit::TinyVit(i64 last_merging_stride) : stem1(stem(3, 32)), stem2(stem(32, k
 std::array<Tensor, 4> TinyVit::operator()(const Tensor& image) const {
   require(image.rank() == 4 && image.dim(3) == 3 && image.dim(1) % 32 == 0 && image.dim(2) % 32 == 0,
           "tiny_vit: image ", image.shape(), ", wanted [N,H,W,3] with H and W multiples of 32");
-  Tensor x = cast(stem2(stem1(image, Act::gelu)), image.dtype());
+  const Scope trunk("trunk");
+  Tensor x = within("stem", [&] { return cast(stem2(stem1(image, Act::gelu)), image.dtype()); });
   std::array<Tensor, 4> features;
-  for (const MbConv& block : stage0) x = block(x);
-  features[0] = x;
+  features[0] = x = within("stage 0", [&] { return chain(stage0, x); });
   for (std::size_t s = 1; s < 4; ++s) {
-    x = mergings[s - 1](x);
-    for (const Block& block : stages[s - 1]) x = block(x);
-    features[s] = x;
+    const Scope stage("stage", static_cast<i64>(s));
+    x = within("merging", [&] { return mergings[s - 1](x); });
+    features[s] = x = chain(stages[s - 1], x);
   }
   return features;
 }
