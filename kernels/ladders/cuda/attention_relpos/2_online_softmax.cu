@@ -1,9 +1,9 @@
 // One pass instead of three kernels: a softmax whose maximum and sum are corrected as keys arrive (Milakov
 // and Gimelshein, 2018) needs no row of the matrix at once, so the 3.2 GB that the first rung moves for ViT-B
 // are never written. A block has 128 queries, a thread one of them; tiles of 32 keys and values, made f32,
-// are in shared memory for all. What is left to move are the tiles, 34 MB a head in bf16 at 4096 tokens and d
-// = 64, mostly from L2; what is left to do is 4 tokens^2 d operations on CUDA cores, with one read of 16
-// bytes from shared memory for every 4 multiply-adds.
+// are in shared memory for all, and one read of 16 bytes there serves a warp for 4 multiply-adds. What is
+// left to move are the tiles, 34 MB a head in bf16 at 4096 tokens and heads of 64, mostly from L2; what is
+// left to do is 4 tokens^2 d operations on CUDA cores.
 #include "kernels/ladders/cuda/attention_relpos/grid.h"
 #include "kernels/ladders/cuda/thread_query.h"
 

@@ -1,8 +1,8 @@
 // Relative positions in the tile: a block makes the table of its own 64 queries in shared memory, before it
-// meets the first key: two small products on tensor cores, (2h - 1) + (2w - 1) columns beside twice h * w, 3
-// % at 64 x 64. Against the rung before, a launch and a table are gone (25 MB for ViT-B at batch 1, 34 MB for
-// ViT-H, written and read), and a warp's two reads a logit, which touched four lines of L1 each, come from
-// shared memory without bank conflicts. It costs 35 KB of shared memory a block at 64 x 64.
+// meets the first key: two small products on tensor cores, 3 % more of them at 64 x 64 ((2h - 1) + (2w - 1)
+// columns beside twice h * w). Against the rung before, a launch and a table are gone (25 MB for ViT-B at
+// batch 1, 34 MB for ViT-H, written and read), and a warp's two reads a logit, which touched four lines of L1
+// each, come from shared memory without bank conflicts. It costs 35 KB of that a block at 64 x 64.
 #include "kernels/ladders/cuda/attention_relpos/tile_positions.h"
 
 namespace bp::cuda::relpos {

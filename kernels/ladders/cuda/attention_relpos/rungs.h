@@ -5,11 +5,11 @@
 
 namespace bp::cuda::relpos {
 
-bool takes_any_head(const k::WindowAttention&);   // f32 and bf16
-bool takes_vit_heads(const k::WindowAttention&);  // f32 and bf16; heads of 32, 64 or 80, aligned to 16 bytes
+bool takes_any_head(const k::WindowAttention&);           // in f32 and bf16
+bool takes_vit_heads(const k::WindowAttention&);          // heads of 32, 64 or 80, aligned to 16 bytes
 bool takes_tensor_cores(const k::WindowAttention&);       // the same in bf16
 bool takes_positions_in_tile(const k::WindowAttention&);  // and a grid whose positions fit in shared memory
-bool takes_pipelined(const k::WindowAttention&);
+bool takes_pipelined(const k::WindowAttention&);          // beside two pairs of tiles
 
 void materialised(const k::WindowAttention&);
 void online_softmax(const k::WindowAttention&);

@@ -4,13 +4,12 @@
 
 namespace bp::cuda::windowed {
 
-bool takes_query_blocks(
-    const k::WindowAttention&);  // f32 and bf16, windows whose logits fit in shared memory
-bool takes_windows_in_shared(
-    const k::WindowAttention&);                      // f32 and bf16, heads of 32, 64 or 80, aligned; windows
-                                                     // whose keys and values fit in shared memory
-bool takes_tensor_cores(const k::WindowAttention&);  // bf16, those heads, aligned; windows of up to 208
-                                                     // tokens in up to 16 rows and columns
+// In f32 and bf16, windows whose logits of one query fit in shared memory.
+bool takes_query_blocks(const k::WindowAttention&);
+// In f32 and bf16, heads of 32, 64 or 80 aligned to 16 bytes, windows whose keys and values fit there in f32.
+bool takes_windows_in_shared(const k::WindowAttention&);
+// In bf16, the same heads, windows of up to 208 tokens in up to 16 rows and columns.
+bool takes_tensor_cores(const k::WindowAttention&);
 
 void gather(const k::WindowAttention&);
 void by_index(const k::WindowAttention&);
