@@ -69,7 +69,8 @@ Problem conv2d_backward(const Sizes& s, DType t) {
 
 std::vector<Op> product_ops() {
   const std::vector<std::string> mnk{"m", "n", "k"}, conv{"n", "h", "w", "c", "o", "kernel", "stride"};
-  const std::vector<Op::Cut> rows_first{{0, 128}, {1, 128}, {2, 64}}, images_first{{0, 1}, {1, 32}, {2, 32}};
+  const std::vector<Op::Cut> rows_first{{0, 128}, {1, 128}, {2, 64}},
+      images_first{{0, 1}, {4, 16}, {1, 16}, {2, 16}};
   return {
       {"matmul",
        "C = A B, with B stored as a layer's weight [n,k]; kinds: nn (B [k,n]), tn (A [k,m], B [k,n])",
