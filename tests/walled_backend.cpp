@@ -18,7 +18,7 @@
 namespace bp::testing {
 namespace {
 
-constexpr std::size_t kArena = std::size_t{1} << 34;  // address space, not memory
+constexpr std::size_t kArena = std::size_t{1} << 32;  // address space, not memory
 constexpr std::size_t kPage = 4096, kHugePage = std::size_t{2} << 20;
 
 std::recursive_mutex mutex;
