@@ -136,15 +136,21 @@ TEST_CASE("a version that computes something else is wrong and not timed, one th
       --fewer.rows;
       kernels(Device{}).layer_norm(fewer);
     }
+    static void adds_the_weight(const k::LayerNorm& a) {
+      k::LayerNorm other = a;
+      other.b = a.w;
+      kernels(Device{}).layer_norm(other);
+    }
     static void throws(const k::LayerNorm&) { throw std::runtime_error("out of order"); }
     static bool takes(const k::LayerNorm&) { return true; }
     static bool refuses(const k::LayerNorm&) { return false; }
   };
   static const k::Rung<k::LayerNorm> rungs[] = {{"1_cheat", "", Cheat::takes, Cheat::forgets_the_last},
                                                 {"2_throws", "", Cheat::takes, Cheat::throws},
-                                                {"3_refuses", "", Cheat::refuses, Cheat::throws}};
+                                                {"3_refuses", "", Cheat::refuses, Cheat::throws},
+                                                {"4_other_values", "", Cheat::takes, Cheat::adds_the_weight}};
   static k::Ladders ladders;
-  ladders.layer_norm = {rungs, 3};
+  ladders.layer_norm = {rungs, 4};
   static Op op = op_named("layer_norm");
   static const Op honest = op;
   op.make = [](const Sizes& s, DType t) {
@@ -156,7 +162,7 @@ TEST_CASE("a version that computes something else is wrong and not timed, one th
   };
   const Place place{Device{}};
   Bench bench(place, {.check_only = false, .seconds = 0.001, .limit = 10});
-  Ceilings ceilings;
+  Ceilings ceilings = made_up().ceilings;
   const auto row = [&](const char* version) {
     return bench.run({&op, {"5x8", {{5, 8}, ""}}, DType::f32, version, ""}, ceilings);
   };
@@ -165,6 +171,9 @@ TEST_CASE("a version that computes something else is wrong and not timed, one th
   CHECK(row("2_throws").status == Row::Status::wrong);
   CHECK(row("2_throws").why == "out of order");
   CHECK(row("3_refuses").status == Row::Status::left_out);
+  CHECK(row("4_other_values").status == Row::Status::wrong);
+  CHECK(row("4_other_values").why.starts_with("error"));
+  CHECK(row("engine").status == Row::Status::timed);
 }
 
 TEST_CASE("faster, slower, or within the noise") {
