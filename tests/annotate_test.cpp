@@ -262,6 +262,20 @@ TEST_CASE("broken requests get an answer that says why, and change nothing") {
   CHECK_FALSE(fs::exists(folder.file()));
 }
 
+TEST_CASE("answers are sent as they are to a browser that would unpack them: packing takes longer") {
+  const Folder folder;
+  const Running r(folder);
+  for (const std::string path : {"/api/project", "/", "/app.js"}) {
+    CAPTURE(path);
+    const Answer plain = r.client.get(path),
+                 offered = r.client.get(path, "Accept-Encoding: gzip, deflate, br, zstd\r\n");
+    CHECK(plain.status == 200);
+    CHECK(offered.head.find("Content-Encoding") == std::string::npos);
+    CHECK(offered.body == plain.body);
+    CHECK(offered.head.find("Content-Length: " + std::to_string(plain.body.size())) != std::string::npos);
+  }
+}
+
 TEST_CASE("noise on the wire stops nothing") {
   const Folder folder;
   const Running r(folder);

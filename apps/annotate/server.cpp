@@ -88,10 +88,22 @@ const char* type_of(std::string_view name) {
   return "application/octet-stream";
 }
 
+// As it is: set_content() would compress it for a browser, with Brotli at its slowest, and a large mask would
+// take a second to travel over the loopback.
+void send(httplib::Response& response, std::shared_ptr<const std::string> bytes, const char* type) {
+  const std::size_t size = bytes->size();
+  response.set_content_provider(
+      size, type, [bytes = std::move(bytes)](std::size_t begin, std::size_t count, httplib::DataSink& sink) {
+        return sink.write(bytes->data() + begin, count);
+      });
+}
+
 void answer(httplib::Response& response, int status, const Json& body) {
   response.status = status;
   response.set_header("Cache-Control", "no-store");
-  response.set_content(body.dump(-1, ' ', false, Json::error_handler_t::replace), "application/json");
+  send(response,
+       std::make_shared<const std::string>(body.dump(-1, ' ', false, Json::error_handler_t::replace)),
+       "application/json");
 }
 
 }  // namespace
@@ -144,7 +156,7 @@ struct Server::Impl {
       }
     });
     http.set_error_handler([](const httplib::Request&, httplib::Response& response) {
-      if (response.body.empty())
+      if (!response.has_header("Cache-Control"))  // nobody has answered
         answer(response, response.status,
                {{"error", response.status == 404   ? "no such page"
                           : response.status == 413 ? text("a body of more than ", kMostBytes, " bytes")
@@ -261,7 +273,7 @@ struct Server::Impl {
     for (const Asset& asset : assets()) {
       const auto serve = [asset](Request, Response r) {
         r.set_header("Cache-Control", "no-cache");
-        r.set_content(asset.bytes.data(), asset.bytes.size(), type_of(asset.name));
+        send(r, std::make_shared<const std::string>(asset.bytes), type_of(asset.name));
       };
       if (asset.name == "index.html") http.Get("/", serve);
       std::string pattern = "/";
@@ -279,8 +291,7 @@ struct Server::Impl {
       return;
     }
     try {
-      const auto bytes = api.pictures().jpeg(i, side);
-      response.set_content(bytes->data(), bytes->size(), "image/jpeg");
+      send(response, api.pictures().jpeg(i, side), "image/jpeg");
     } catch (const Error& e) {
       throw Refusal(422, one_line(e.what()));
     }
