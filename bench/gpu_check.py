@@ -117,9 +117,13 @@ class Check:
         return result
 
     def benchmarks(self):
-        if self.device == "simt":
-            raise Skip("an emulator's time says nothing")
         bench = self.program("boxprompt-bench")
+        if self.device == "simt":  # an emulator's time says nothing, but all versions have to be right
+            with tempfile.TemporaryDirectory() as folder:
+                found = pathlib.Path(folder) / "found.json"
+                must([bench, "--device", "simt", "--dtype", "all", "--shape", "main", "--json", found])
+                status = [row["status"] for row in json.loads(found.read_text())["rows"]]
+            return {s: status.count(s) for s in sorted(set(status))}
         with tempfile.TemporaryDirectory() as folder:
             found = pathlib.Path(folder) / "found.json"
             arguments = ["--device", self.device, "--dtype", "all", "--json", found]
