@@ -37,10 +37,12 @@ TEST_CASE("layer_norm: every rung at every size that it takes") {
                         {33, 64, true, 5},  {3, 768, false, 5},  {2, 1280, true, 5}, {150, 16, true, 5},
                         {9, 160, false, 5}, {2, 1288, false, 3}, {2, 520, true, 5}};
   REQUIRE(ladders().layer_norm.count == 5);
-  for (const Case& s : cases) {
+  for (const Case& given : cases) {
     int number = 0;
     for (const auto& rung : ladders().layer_norm) {
-      const bool taken = ++number <= s.rungs;
+      const bool taken = ++number <= given.rungs;
+      Case s = given;
+      if (number == 2) s.rows = std::min<i64>(s.rows, 5);  // a block each: more of them show nothing new
       CAPTURE(rung.name);
       CAPTURE(s.rows);
       CAPTURE(s.cols);
@@ -177,14 +179,18 @@ TEST_CASE("depthwise: rungs refuse addresses that their packs do not fit, and im
 namespace {
 
 // Tensors of many sizes, one after another from addresses of 16 bytes or, with a gap, beside them; some
-// without a gradient, an average or a copy.
+// without a gradient, an average or a copy. Of very many most are empty, which costs no blocks.
 struct Tensors {
   std::vector<i64> sizes, starts;
   i64 all = 0;
 
   Tensors(int count, i64 gap) {
     for (int i = 0; i < count; ++i) {
-      const i64 n = i == 3 ? 9001 : i == 5 ? 4096 : i == 40 ? 0 : i % 7 == 0 ? 16 + i : i % 3 + 1;
+      const i64 n = i == 3                           ? 9001
+                    : i == 5                         ? 4096
+                    : i == 40 || (i > 50 && i < 395) ? 0
+                    : i % 7 == 0                     ? 16 + i
+                                                     : i % 3 + 1;
       starts.push_back(all);
       sizes.push_back(n);
       all += (n + 15) / 16 * 16 + gap;
@@ -235,17 +241,18 @@ TEST_CASE("adamw: every rung, with and without averages, copies, gradients and c
   REQUIRE(ladders().adamw.count == 5);
   for (const auto& rung : ladders().adamw) {
     CAPTURE(rung.name);
-    for (const i64 gap : {0, 1}) check_adamw(rung, Tensors(60, gap), gap ? 0.0 : 2.0);
+    const int count = rung.name[0] < '3' ? 12 : 50;  // more than the table of rungs 3 and 4
+    for (const i64 gap : {0, 1}) check_adamw(rung, Tensors(count, gap), gap ? 0.0 : 2.0);
     check_adamw(rung, Tensors(1, 0), 1e6);
-    if (rung.name[0] == '5') check_adamw(rung, Tensors(403, 0), 0.5);  // more than its table
+    if (rung.name[0] == '5') check_adamw(rung, Tensors(403, 0), 0.5);  // than its own
   }
 }
 
 TEST_CASE("adamw: rungs write nothing where a gradient is not finite, and refuse no tensors") {
-  const i64 count = 60;
+  const i64 count = 50;
   for (const auto& rung : ladders().adamw)
     for (const float bad : {NAN, INFINITY})
-      for (const std::size_t where : {std::size_t{0}, std::size_t{59}}) {
+      for (const std::size_t where : {std::size_t{0}, std::size_t{49}}) {
         CAPTURE(rung.name);
         Floats squares(count, 0.5f);
         squares[where] = bad;
