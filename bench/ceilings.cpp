@@ -73,6 +73,17 @@ double read_rate(const Place& place) {
   return static_cast<double>(piece) / fastest(place, body);
 }
 
+double update_rate(const Place& place) {
+  const auto block = place.allocate(kBlock);
+  place.kernels().fill({block.get(), static_cast<i64>(kBlock / 4), 1.0f, DType::f32});
+  const std::size_t piece = piece_bytes(place);
+  const auto body = [&](i64 i) {
+    char* x = static_cast<char*>(block.get()) + piece_at(i, piece);
+    place.kernels().unary({k::UnaryOp::affine, x, x, static_cast<i64>(piece / 4), DType::f32, 1.0f, 1.0f});
+  };
+  return 2.0 * static_cast<double>(piece) / fastest(place, body);
+}
+
 double product_rate(const Place& place, DType dtype) {
   double best = 0;
   for (const i64 side : {4096, 8192}) {
@@ -98,6 +109,7 @@ Ceilings measure_ceilings(const Place& place) {
   Ceilings c;
   c.copy = copy_rate(place);
   c.read = read_rate(place);
+  c.update = update_rate(place);
   for (const DType t : {DType::f32, DType::bf16})
     c.peak[name_of(t)] = place.is_cpu() ? cpu_peak(t) : product_rate(place, t);
   // Types without instructions of their own are computed in f32.
@@ -107,6 +119,7 @@ Ceilings measure_ceilings(const Place& place) {
 
 Ceilings larger(Ceilings a, const Ceilings& b) {
   a.copy = std::max(a.copy, b.copy), a.read = std::max(a.read, b.read);
+  a.update = std::max(a.update, b.update);
   for (const auto& [type, rate] : b.peak) a.peak[type] = std::max(a.peak[type], rate);
   return a;
 }

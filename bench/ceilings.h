@@ -1,5 +1,6 @@
 // What a device can do at most, measured on it: no kernel may be faster.
 #pragma once
+#include <algorithm>
 #include <map>
 
 #include "bench/place.h"
@@ -9,11 +10,14 @@ namespace bp::bench {
 struct Ceilings {
   double copy = 0;  // bytes/s, read and written: the device's own copy of a large block
   double read = 0;  // bytes/s of a sum over a large block; some memories read faster than they copy
+  // bytes/s, read and written, of a block that is changed where it is: a processor's copy also reads, unseen,
+  // what it overwrites.
+  double update = 0;
   // ops/s by element type: on the processor multiply-adds in registers on all threads, of the widest
   // instructions that there are for the type; elsewhere the largest product of matrices.
   std::map<std::string, double> peak;
 
-  double bandwidth() const { return std::max(copy, read); }
+  double bandwidth() const { return std::max({copy, read, update}); }
   // The least seconds that the work takes, and which ceiling says so.
   double floor(const Work& work, DType dtype) const;
   bool bound_by_memory(const Work& work, DType dtype) const;

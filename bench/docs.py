@@ -68,7 +68,7 @@ def machine(report):
     with_threads = f", threads {report['threads']}" if report.get("threads") else ""
     return (f"**{report['name']}** ({report['device']}, {report['driver']}{with_threads}), {report['date'][:10]}, commit "
             f"{report['commit'][:12]}. Ceilings: copy {bandwidth(ceilings['copy_gb_per_s'])}, read "
-            f"{bandwidth(ceilings['read_gb_per_s'])}, {peaks}.")
+            f"{bandwidth(ceilings['read_gb_per_s'])}, update {bandwidth(ceilings['update_gb_per_s'])}, {peaks}.")
 
 
 def table(report, ladder):

@@ -142,7 +142,8 @@ void print_header(std::ostream& out, const Report& r) {
 }
 
 void print_ceilings(std::ostream& out, const Report& r) {
-  out << "ceilings: copy " << in_bytes(r.ceilings.copy) << ", read " << in_bytes(r.ceilings.read);
+  out << "ceilings: copy " << in_bytes(r.ceilings.copy) << ", read " << in_bytes(r.ceilings.read)
+      << ", update " << in_bytes(r.ceilings.update);
   for (const auto& [type, rate] : r.ceilings.peak) out << ", " << type << " " << in_ops(rate);
   out << '\n';
 }
@@ -179,8 +180,9 @@ json to_json(const Report& r) {
          {"device", m.device},    {"name", m.name},        {"driver", m.driver},
          {"threads", m.threads},  {"clocks", m.clocks},    {"products", m.products},
          {"rows", json::array()}, {"nets", json::array()}, {"profiles", r.profiles}};
-  json& c =
-      j["ceilings"] = {{"copy_gb_per_s", 1e-9 * r.ceilings.copy}, {"read_gb_per_s", 1e-9 * r.ceilings.read}};
+  json& c = j["ceilings"] = {{"copy_gb_per_s", 1e-9 * r.ceilings.copy},
+                             {"read_gb_per_s", 1e-9 * r.ceilings.read},
+                             {"update_gb_per_s", 1e-9 * r.ceilings.update}};
   for (const auto& [type, rate] : r.ceilings.peak) c["peak_gflop_per_s"][type] = 1e-9 * rate;
   for (const Row& row : r.rows) j["rows"].push_back(to_json(row));
   for (const NetRow& n : r.nets)
@@ -198,6 +200,7 @@ Report from_json(const json& j) {
     const json& c = j.at("ceilings");
     r.ceilings.copy = 1e9 * c.at("copy_gb_per_s").get<double>();
     r.ceilings.read = 1e9 * c.at("read_gb_per_s").get<double>();
+    r.ceilings.update = 1e9 * c.at("update_gb_per_s").get<double>();
     if (c.contains("peak_gflop_per_s"))
       for (const auto& [type, rate] : c.at("peak_gflop_per_s").items())
         r.ceilings.peak[type] = 1e9 * rate.get<double>();
