@@ -26,7 +26,7 @@ struct Backend {
   const char* name;  // "cuda", "simt"
   Kernels kernels;
   const Ladders* ladders;  // versions of some kernels to learn from, or null
-  int devices;  // how many there are, at least 1
+  int devices;             // how many there are, at least 1
   // Whether freed blocks should be kept for reuse. The emulator wants every block new, so that none but its
   // own bytes may be read or written.
   bool cache_blocks;
