@@ -2,7 +2,10 @@
 """What ptxas says of every CUDA kernel that was built (kernels/cuda/keep_ptxas.sh keeps it).
 
   cuda_resources.py BUILD            fails where a kernel spills registers or keeps an array in local memory
-  cuda_resources.py BUILD --table    prints registers, shared memory and occupancy as a Markdown table
+  cuda_resources.py BUILD --table    prints registers, shared memory and occupancy of each file as a Markdown table
+  cuda_resources.py BUILD --kernels  the same of each kernel
+
+Shared memory is the static one: ptxas does not know what a launch adds.
 """
 import argparse
 import pathlib
@@ -32,7 +35,8 @@ def kernels(build):
                 frame = tuple(map(int, m.groups()))
             elif (m := used.search(line)) and name:
                 s = shared.search(line)
-                yield log.name.split(".")[0], arch, name, {
+                file = log.name.split(".")[0]
+                yield f"ladders: {log.parent.name}/{file}" if "ladders" in log.parts else file, arch, name, {
                     "registers": int(m.group(1)), "stack": frame[0], "spills": frame[1] + frame[2],
                     "shared": int(s.group(1)) if s else 0}
                 name = None
@@ -53,10 +57,25 @@ def occupancy(arch, registers, shared, threads):
     return fit * of_block / warps
 
 
+def print_files(found):
+    print("| file | kernels | registers | static shared bytes | warps resident, 256 threads |")
+    print("|---|---|---|---|---|")
+    files = {}
+    for file, arch, _, v in found:
+        if arch.startswith("sm_90"):
+            files.setdefault(file, []).append((v["registers"], v["shared"], occupancy(arch, v["registers"], v["shared"], 256)))
+    for file in sorted(files, key=lambda f: (f.startswith("ladders"), f)):
+        registers, shared, share = zip(*files[file])
+        spread = lambda values, form: form(min(values)) if min(values) == max(values) else \
+            f"{form(min(values))} to {form(max(values))}"
+        print(f"| {file} | {len(registers)} | {spread(registers, str)} | {spread(shared, str)} | {spread(share, '{:.0%}'.format)} |")
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("build")
     options.add_argument("--table", action="store_true")
+    options.add_argument("--kernels", action="store_true")
     given = options.parse_args()
 
     found = list(kernels(given.build))
@@ -65,6 +84,9 @@ def main():
         return 77  # skipped
     names = demangled([k[2] for k in found])
     if given.table:
+        print_files(found)
+        return 0
+    if given.kernels:
         print("| file | kernel | arch | registers | static shared | warps resident, 256 threads |")
         print("|---|---|---|---|---|---|")
         for (file, arch, _, v), name in zip(found, names):
