@@ -12,6 +12,7 @@
 #include "kernels/cpu/dispatch.h"
 #include "kernels/simt/backend.h"
 #include "kernels/simt/order.h"
+#include "tests/simt_orders.h"
 
 namespace bp::testing {
 
@@ -92,9 +93,7 @@ inline float distance(const Floats& got, const Floats& wanted, DType dtype) {
 // Runs the body in three orders of lanes and blocks.
 template <class Body>
 void in_orders(const Body& body) {
-  using simt::OrderKind;
-  for (const OrderKind kind :
-       {OrderKind{}, OrderKind{OrderKind::reverse, 0}, OrderKind{OrderKind::shuffled, 3}}) {
+  for (const simt::OrderKind kind : orders()) {
     CAPTURE(static_cast<int>(kind.kind));
     simt::set_order(kind);
     body();

@@ -14,6 +14,7 @@
 #include "kernels/cpu/dispatch.h"
 #include "kernels/simt/backend.h"
 #include "kernels/simt/order.h"
+#include "tests/simt_orders.h"
 
 namespace bp::testing {
 
@@ -130,7 +131,6 @@ inline bool close(const Floats& y, const Floats& wanted, double tolerance, bool 
 // round to bf16 on the way, too. `device` may have another version of the kernel in its place.
 inline void check_kernel(const std::vector<Operand>& operands, const Call& call, double tolerance = 2e-6,
                          double bf16_tolerance = 0, const k::Kernels& device = simt::backend()->kernels) {
-  using simt::OrderKind;
   for (const DType dtype : {DType::f32, DType::bf16}) {
     CAPTURE(name_of(dtype));
     std::vector<Operand> plain = operands;
@@ -138,8 +138,7 @@ inline void check_kernel(const std::vector<Operand>& operands, const Call& call,
       if (!x.always_f32 && dtype == DType::bf16)
         for (float& v : x.values) v = to_f32(to_bf16(v));
     const std::vector<Floats> wanted = after(cpu::kernels(), plain, DType::f32, call);
-    for (const OrderKind order :
-         {OrderKind{}, OrderKind{OrderKind::reverse, 0}, OrderKind{OrderKind::shuffled, 3}}) {
+    for (const simt::OrderKind order : orders()) {
       CAPTURE(static_cast<int>(order.kind));
       simt::set_order(order);
       const std::vector<Floats> got = after(device, operands, dtype, call);
@@ -161,12 +160,10 @@ inline void check_kernel(const std::vector<Operand>& operands, const Call& call,
 
 // Checks that the emulated kernel gives the same bits in every order of lanes and blocks.
 inline void check_bits(const std::vector<Operand>& operands, const Call& call) {
-  using simt::OrderKind;
   for (const DType dtype : {DType::f32, DType::bf16}) {
     CAPTURE(name_of(dtype));
     std::vector<Floats> first;
-    for (const OrderKind order :
-         {OrderKind{}, OrderKind{OrderKind::reverse, 0}, OrderKind{OrderKind::shuffled, 3}}) {
+    for (const simt::OrderKind order : orders()) {
       CAPTURE(static_cast<int>(order.kind));
       simt::set_order(order);
       const std::vector<Floats> got = after(simt::backend()->kernels, operands, dtype, call);

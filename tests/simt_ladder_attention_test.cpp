@@ -140,8 +140,7 @@ void check_rungs(const k::Ladder<k::WindowAttention>& ladder, const Shape& s, in
     int takers = 0;
     for (const auto& rung : ladder) {
       CAPTURE(rung.name);
-      for (const OrderKind order :
-           {OrderKind{}, OrderKind{OrderKind::reverse, 0}, OrderKind{OrderKind::shuffled, 3}}) {
+      for (const simt::OrderKind order : orders()) {
         CAPTURE(static_cast<int>(order.kind));
         simt::set_order(order);
         bool taken = false;
