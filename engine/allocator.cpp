@@ -97,9 +97,10 @@ class Cache {
   }
   void give_back(void* block) const { on_host() ? std::free(block) : backend(device_).release(block); }
   [[noreturn]] void out_of_memory(std::size_t size) const {
-    const std::string all = on_host() ? "" : text(", of ", device_info(device_).memory, " in all");
+    const std::string left =
+        on_host() ? "" : text(", ", backend(device_).free_memory(), " free of ", device_info(device_).memory);
     throw OutOfMemory(text("out of memory on ", device_, ": asked for ", size, " bytes beside ", stats_.live,
-                           " in use", all));
+                           " in use", left));
   }
 
   // Blocks of sizes that are no longer wanted are given back, largest first, before the process grows much
@@ -207,6 +208,9 @@ MemoryStats memory_stats(Device device) {
 }
 void reset_peak(Device device) {
   cache(device).reset_peak();
+}
+std::size_t available_memory(Device device) {
+  return backend(device).free_memory() + memory_stats(device).cached;
 }
 void release_cached(Device device) {
   cache(device).release();

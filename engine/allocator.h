@@ -48,6 +48,9 @@ class Arena {
 
 MemoryStats memory_stats(Device device = {});
 void reset_peak(Device device = {});
+// What tensors on a device could still get: what is free there and what is kept for reuse, in bytes. Not for
+// the processor.
+std::size_t available_memory(Device device);
 void release_cached(Device device = {});  // gives cached blocks back to the system
 
 }  // namespace bp

@@ -8,7 +8,7 @@ namespace bp::k {
 
 // Changes with every change of Backend or of an argument struct, so that a program never calls a shared
 // object that was built for another.
-constexpr int kBackendVersion = 2;
+constexpr int kBackendVersion = 3;
 
 struct DeviceInfo {
   char name[256];
@@ -33,6 +33,7 @@ struct Backend {
 
   void (*select)(int index);  // for the calling thread
   DeviceInfo (*info)(int index);
+  std::size_t (*free_memory)();          // of the selected device, in bytes
   void* (*allocate)(std::size_t bytes);  // aligned to 256; null where there is no memory
   void (*release)(void* block);          // any time after the last call that uses it was made
   void (*upload)(void* to, const void* from, std::size_t bytes);    // `from` may change once it returns

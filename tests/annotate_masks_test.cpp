@@ -131,8 +131,10 @@ TEST_CASE("the teacher's masks: at once on the page, at full size in the file, a
     return status.st_ino;
   };
   const auto before = inode();
-  const auto masks = [&] {
-    const Running r(options);
+  const auto masks = [&](DType dtype = DType::f32) {
+    ProjectOptions those = options;
+    those.embeddings.dtype = dtype;
+    const Running r(those);
     Answer answer;
     until([&] { return (answer = r.client.post("/api/images/1/mask", box)).status == 200; });
     return answer.json()["choices"];
@@ -142,5 +144,9 @@ TEST_CASE("the teacher's masks: at once on the page, at full size in the file, a
   CHECK(inode() == before);  // read, not written anew
   std::ofstream(kept[0]) << "damaged";
   CHECK(masks() == first);
+  CHECK(read_file(kept[0]) == bytes);
+  // What another type computed is not taken for it.
+  masks(DType::bf16);
+  CHECK(std::distance(fs::directory_iterator(temp / "cache"), fs::directory_iterator()) == 2);
   CHECK(read_file(kept[0]) == bytes);
 }

@@ -135,6 +135,31 @@ TEST_CASE("where a batch does not fit, training says which one does, and that on
   set_walled_memory(std::size_t{4} << 30);
 }
 
+TEST_CASE("where too many images are asked for at once, the student says how many fit, and they do") {
+  const Walled walled;
+  const TempFolder folder;
+  write_training_set(folder.path, 1, 64);
+  const Localizer localizer(new_student(), {.size = 64}, kWalled);
+  const std::vector<Tensor> images(64, load_image(folder / "Tp/0.png"));
+  release_cached(kWalled);
+  set_walled_memory(memory_stats(kWalled).live + (std::size_t{12} << 20));
+  std::string message;
+  try {
+    localizer.squeezed(images);
+  } catch (const Error& e) {
+    message = e.what();
+  }
+  CAPTURE(message);
+  const std::string asks = "; --batch ";
+  const std::size_t at = message.find(asks);
+  REQUIRE(at != std::string::npos);
+  const int fits = std::stoi(message.substr(at + asks.size()));
+  CHECK(fits < 64);
+  CHECK(fits >= 2);
+  CHECK(localizer.squeezed(std::span(images).first(static_cast<std::size_t>(fits))).dim(0) == fits);
+  set_walled_memory(std::size_t{4} << 30);
+}
+
 TEST_CASE("the student finds the same on a device, asked by several threads at once") {
   const Walled walled;
   const StudentConfig config{.size = 64};

@@ -90,15 +90,4 @@ inline float distance(const Floats& got, const Floats& wanted, DType dtype) {
   return worst;
 }
 
-// Runs the body in three orders of lanes and blocks.
-template <class Body>
-void in_orders(const Body& body) {
-  for (const simt::OrderKind kind : orders()) {
-    CAPTURE(static_cast<int>(kind.kind));
-    simt::set_order(kind);
-    body();
-  }
-  simt::set_order({});
-}
-
 }  // namespace bp::testing

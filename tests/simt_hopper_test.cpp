@@ -3,8 +3,6 @@
 #include <doctest/doctest.h>
 
 #define BP_SIMT
-#include <functional>
-#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -13,41 +11,15 @@
 #include "kernels/cuda/tile.h"
 #include "kernels/simt/backend.h"
 #include "kernels/simt/order.h"
+#include "tests/simt_mistakes.h"
 
 using namespace bp;
 using namespace bp::cuda;
+using testing::check_mistake;
+using testing::in_orders;
+using testing::kWatchesRaces;
 
 namespace {
-
-#ifdef __SANITIZE_THREAD__
-constexpr bool kWatchesRaces = true;
-#else
-constexpr bool kWatchesRaces = false;
-#endif
-
-template <class Body>
-void in_all_orders(const Body& body) {
-  using simt::OrderKind;
-  for (const OrderKind kind : {OrderKind{}, OrderKind{OrderKind::reverse, 0},
-                               OrderKind{OrderKind::shuffled, 1}, OrderKind{OrderKind::shuffled, 2}}) {
-    CAPTURE(static_cast<int>(kind.kind));
-    CAPTURE(kind.seed);
-    simt::set_order(kind);
-    body();
-  }
-  simt::set_order({});
-}
-
-void check_mistake(const std::function<void()>& f, std::initializer_list<const char*> parts) {
-  std::string message;
-  try {
-    f();
-  } catch (const std::runtime_error& e) {
-    message = e.what();
-  }
-  CAPTURE(message);
-  for (const char* part : parts) CHECK(message.find(part) != std::string::npos);
-}
 
 // Mistakes to plant.
 enum class Plant {
@@ -205,7 +177,7 @@ std::vector<float> run_product(const Whole& x, Wrong wrong) {
 TEST_CASE("a ring of bulk copies, in all orders") {
   std::vector<float> x(kSteps * kPart);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
-  in_all_orders([&] {
+  in_orders([&] {
     std::vector<float> y(x.size());
     run_ring(x, y, Plant::none);
     for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == x[i] + 1);
@@ -227,13 +199,13 @@ TEST_CASE("mistakes with barriers and bulk copies are found") {
   check_mistake(planted(Plant::other_parity), {"simt_hopper_test.cpp"});
   CHECK(std::isnan(y[0]));  // a fresh barrier's phase of parity 1 has passed
   bool noticed = false;
-  in_all_orders([&] {
+  in_orders([&] {
     check_mistake(planted(Plant::no_wait), {"simt: kernel of"});
     noticed |= std::isnan(y[0]);
   });
   CHECK(noticed);
   noticed = false;
-  in_all_orders([&] {
+  in_orders([&] {
     run_ring(x, y, Plant::early_release);
     noticed |= std::isnan(y[0]);
   });
@@ -267,7 +239,7 @@ TEST_CASE("tiles are copied in the 128-byte swizzle, zeros outside of the matrix
 }
 
 TEST_CASE("wgmma on whole numbers") {
-  in_all_orders([] {
+  in_orders([] {
     const Whole inner(true), outer(false);
     CHECK(run_product<true>(inner, Wrong::none) == inner.wanted);
     CHECK(run_product<false>(outer, Wrong::none) == outer.wanted);

@@ -1,5 +1,7 @@
 // The orders of lanes and blocks that the emulated kernels are tested in.
 #pragma once
+#include <doctest/doctest.h>
+
 #include <vector>
 
 #include "kernels/simt/order.h"
@@ -14,6 +16,17 @@ inline std::vector<simt::OrderKind> orders() {
 #else
   return {OrderKind{}, OrderKind{OrderKind::reverse, 0}, OrderKind{OrderKind::shuffled, 3}};
 #endif
+}
+
+// Runs the body in each of them.
+template <class Body>
+void in_orders(const Body& body) {
+  for (const simt::OrderKind kind : orders()) {
+    CAPTURE(static_cast<int>(kind.kind));
+    simt::set_order(kind);
+    body();
+  }
+  simt::set_order({});
 }
 
 }  // namespace bp::testing

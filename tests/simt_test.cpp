@@ -2,8 +2,6 @@
 #include <doctest/doctest.h>
 
 #define BP_SIMT
-#include <functional>
-#include <initializer_list>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -12,42 +10,15 @@
 #include "kernels/cuda/tile.h"
 #include "kernels/simt/backend.h"
 #include "kernels/simt/order.h"
+#include "tests/simt_mistakes.h"
 
 using namespace bp;
 using namespace bp::cuda;
+using testing::check_mistake;
+using testing::in_orders;
+using testing::kWatchesRaces;
 
 namespace {
-
-#ifdef __SANITIZE_THREAD__
-constexpr bool kWatchesRaces = true;
-#else
-constexpr bool kWatchesRaces = false;
-#endif
-
-// Runs the body in every order of lanes and blocks.
-template <class Body>
-void in_all_orders(const Body& body) {
-  using simt::OrderKind;
-  for (const OrderKind kind : {OrderKind{}, OrderKind{OrderKind::reverse, 0},
-                               OrderKind{OrderKind::shuffled, 1}, OrderKind{OrderKind::shuffled, 2}}) {
-    CAPTURE(static_cast<int>(kind.kind));
-    CAPTURE(kind.seed);
-    simt::set_order(kind);
-    body();
-  }
-  simt::set_order({});
-}
-
-void check_mistake(const std::function<void()>& f, std::initializer_list<const char*> parts) {
-  std::string message;
-  try {
-    f();
-  } catch (const std::runtime_error& e) {
-    message = e.what();
-  }
-  CAPTURE(message);
-  for (const char* part : parts) CHECK(message.find(part) != std::string::npos);
-}
 
 __global__ void number(int* y, int n) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -153,7 +124,7 @@ __global__ void uninitialised(float* y) {
 }  // namespace
 
 TEST_CASE("every thread of every block runs once, whatever the order") {
-  in_all_orders([] {
+  in_orders([] {
     std::vector<int> y(1000, -1), wanted(1000);
     std::iota(wanted.begin(), wanted.end(), 0);
     launch(number, dim3(8), dim3(128), 0, y.data(), 1000);
@@ -166,7 +137,7 @@ TEST_CASE("barriers and shared memory; without the barrier some order shows it")
   std::iota(x.begin(), x.end(), 0);
   for (std::size_t i = 0; i < x.size(); ++i) wanted[i] = x[i / 96 * 96 + 95 - i % 96];
   bool noticed = false;
-  in_all_orders([&] {
+  in_orders([&] {
     std::vector<int> y(x.size());
     launch(reverse_block, dim3(7), dim3(96), 0, x.data(), y.data());
     CHECK(y == wanted);
@@ -180,7 +151,7 @@ TEST_CASE("barriers and shared memory; without the barrier some order shows it")
 TEST_CASE("block sums") {
   std::vector<float> x(160);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
-  in_all_orders([&] {
+  in_orders([&] {
     std::vector<float> y(160);
     launch(sums, dim3(1), dim3(160), 0, x.data(), y.data());
     CHECK(y == std::vector<float>(160, 3 * 159 * 80.0f));
@@ -188,7 +159,7 @@ TEST_CASE("block sums") {
 }
 
 TEST_CASE("shuffles and votes") {
-  in_all_orders([] {
+  in_orders([] {
     std::vector<int> y(160);
     launch(shuffles, dim3(1), dim3(32), 0, y.data());
     unsigned votes = 0;
@@ -213,7 +184,7 @@ TEST_CASE("mma and ldmatrix on whole numbers") {
   for (std::size_t m = 0; m < 16; ++m)
     for (std::size_t n = 0; n < 8; ++n)
       for (std::size_t k = 0; k < 16; ++k) wanted[m * 8 + n] += to_f32(a[m * 16 + k]) * to_f32(b[k * 8 + n]);
-  in_all_orders([&] {
+  in_orders([&] {
     std::vector<float> c(128);
     launch(product, dim3(1), dim3(32), 1024, a.data(), b.data(), c.data());
     CHECK(c == wanted);

@@ -211,6 +211,7 @@ const k::Backend* walled_backend(bool cache_blocks) {
          .cache_blocks = cache_blocks,
          .select = [](int) {},
          .info = info,
+         .free_memory = [] { return limit - std::min(limit, taken); },
          .allocate = allocate,
          .release = release,
          .upload = upload,

@@ -117,6 +117,7 @@ void Embeddings::work() {
     if (!options_.cache.empty()) {
       fs::create_directories(options_.cache);
       weights_id_ = content_id(options_.weights);
+      if (options_.dtype != DType::f32) weights_id_ += text("-", name_of(options_.dtype));
       prune();
     }
   } catch (const std::exception& e) {

@@ -1,6 +1,6 @@
 // SAM's image embeddings, computed ahead on a thread of their own: for the image in front, then for the next
 // ones. They stay in memory within a limit and on disk (one safetensors file each, named after the contents
-// of image and weights), so an image is encoded once, also over several runs.
+// of image and weights, and by the type), so an image is encoded once, also over several runs.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -30,6 +30,7 @@ struct EmbeddingOptions {
   std::size_t memory = 512u << 20;   // bytes, 4 MiB an image
   std::uintmax_t disk = 4ull << 30;  // bytes; what was used longest ago goes
   std::size_t ahead = 16;            // images
+  DType dtype = DType::f32;          // that the image encoder runs in
 };
 
 // The folder for caches of this user: $XDG_CACHE_HOME or ~/.cache, and boxprompt/embeddings in it; empty

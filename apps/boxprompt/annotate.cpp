@@ -42,6 +42,7 @@ void run_annotate(const Options& o) {
   const auto sam = o.weights.empty() ? nullptr : load_sam(o.weights, parse_device(o.device), o.dtype);
   project.sam = sam.get();
   project.embeddings.weights = o.weights;
+  project.embeddings.dtype = o.dtype;
   project.embeddings.cache = o.cache.empty() ? annotate::default_embedding_cache() : fs::path(o.cache);
   project.embeddings.memory = o.memory << 20;
   project.embeddings.ahead = o.ahead;

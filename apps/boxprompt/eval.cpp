@@ -91,7 +91,8 @@ Source open_source(EvalRequest& o) {
   auto student = std::make_shared<Localizer>(fs::path(weights), parse_device(o.device), o.dtype);
   if (o.size > 0) student->set_size(o.size);
   o.eval.threshold = o.threshold >= 0 ? o.threshold : student->config().threshold;
-  Source source{student, std::nullopt, text(weights, ", input ", student->config().size)};
+  Source source{student, std::nullopt,
+                text(weights, ", input ", student->config().size, o.dtype == DType::bf16 ? ", bf16" : "")};
   if (o.tiled) {
     source.tiling.emplace();
     source.tiling->side = window_side(o.tile);

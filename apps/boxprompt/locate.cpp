@@ -84,6 +84,7 @@ void run_locate(Options& o) {
   if (o.mask || o.soft || o.heat) o.locate.mask = o.mask, o.locate.soft = o.soft, o.locate.heat = o.heat;
   o.locate.settings = {
       {"weights", file_identity(weights)},
+      {"dtype", name_of(o.dtype)},
       {"threshold", shortest(threshold)},
       {"size", std::to_string(localizer.config().size)},
       {"tiles", o.tiled ? text(o.tiling.side, " overlap ", shortest(o.tiling.overlap)) : "none"}};

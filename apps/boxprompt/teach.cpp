@@ -134,6 +134,7 @@ void run_teach(const Options& o) {
     settings = {
         {"teacher", "sam_" + net->variant()},
         {"weights", text(fs::path(o.weights).filename().string(), ", ", fs::file_size(o.weights), " bytes")},
+        {"dtype", name_of(o.dtype)},
         {"select", o.select},
         {"refine", std::to_string(o.refine)}};
   }

@@ -7,6 +7,7 @@
 
 #include "apps/iml/architectures.h"
 #include "apps/iml/files.h"
+#include "apps/iml/smaller_batch.h"
 #include "weights/bytes.h"
 #include "weights/load.h"
 
@@ -47,7 +48,14 @@ Tensor run_student(const student::Student& net, const Tensor& images, Device dev
   static std::mutex mutex;
   std::unique_lock turn(mutex, std::defer_lock);
   if (device != Device{}) turn.lock();
-  return to(sigmoid(net(to(images, device))), {});
+  try {
+    return to(sigmoid(net(to(images, device))), {});
+  } catch (const OutOfMemory& e) {
+    const i64 size = images.dim(1);
+    fail(e.what(), smaller_batch(device, images.dim(0), size, [&](i64 batch) {
+           sigmoid(net(empty({batch, size, size, 3}, DType::f32, device)));
+         }));
+  }
 }
 
 std::map<std::string, std::string> student_metadata(const StudentConfig& config) {

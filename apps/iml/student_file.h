@@ -26,7 +26,7 @@ void check_input_size(const std::string& what, i64 size);
 Tensor student_input(const Tensor& image, i64 size);
 
 // Probabilities on the processor for images there, from a net on `device`. A device runs one network at a
-// time, so threads take turns.
+// time, so threads take turns. Where it has no memory left, the Error says which smaller batch would fit.
 Tensor run_student(const student::Student& net, const Tensor& images, Device device);
 
 // "architecture", "format", "input_size" and "threshold" for save(). Other keys may be added.

@@ -9,6 +9,7 @@
 #include "apps/iml/loader.h"
 #include "apps/iml/progress.h"
 #include "apps/iml/run_folder.h"
+#include "apps/iml/smaller_batch.h"
 #include "apps/iml/train_log.h"
 #include "apps/iml/train_state.h"
 #include "engine/graph.h"
@@ -196,19 +197,10 @@ class Run {
     const Clock::time_point begin = Clock::now();
     StepRecord r{.step = progress_.step + 1, .lr = learning_rate(schedule_, progress_.step)};
     r.device = text(o_.device);
-    // The first step runs as it is: kernels prepare themselves for its shapes.
-    if (o_.graph && !inputs_.empty() && !graph_.defined()) graph_ = capture(o_.device, [this] { work(); });
-    load_inputs(loader);
-    optimizer_->begin(r.lr);
-    if (graph_.defined()) {
-      graph_.launch();
-      graph_.check();
-    } else {
-      try {
-        work();
-      } catch (const OutOfMemory& e) {
-        fail(e.what(), advice());
-      }
+    try {
+      compute(loader, r.lr);
+    } catch (const OutOfMemory& e) {
+      fail(e.what(), advice());
     }
     for (const Tensor& loss : losses_) r.loss += static_cast<double>(loss.item() * share());
     if (!std::isfinite(r.loss)) blame(r.step);
@@ -216,6 +208,19 @@ class Run {
     progress_.step = r.step;
     r.images_per_second = static_cast<double>(o_.batch * o_.accumulate) / seconds_since(begin);
     return r;
+  }
+
+  void compute(Loader& loader, double lr) {
+    // The first step runs as it is: kernels prepare themselves for its shapes.
+    if (o_.graph && !inputs_.empty() && !graph_.defined()) graph_ = capture(o_.device, [this] { work(); });
+    load_inputs(loader);
+    optimizer_->begin(lr);
+    if (graph_.defined()) {
+      graph_.launch();
+      graph_.check();
+    } else {
+      work();
+    }
   }
 
   float share() const { return 1.0f / static_cast<float>(o_.accumulate); }
@@ -236,26 +241,18 @@ class Run {
 
   // Of a batch that fits where this one does not.
   std::string advice() {
-    if (o_.device == Device{}) return "; a smaller --batch needs less";
+    graph_ = {};
     losses_.clear();
     inputs_.clear();
     for (const Param& p : trained_) p.tensor->zero_grad();
-    const std::size_t all = device_info(o_.device).memory, used = memory_stats(o_.device).live;
-    const auto needed = [this](i64 batch) {
-      const std::size_t bytes = memory_needed(o_.device, [&] {
-        inputs_.assign(static_cast<std::size_t>(o_.accumulate),
-                       {empty({batch, o_.size, o_.size, 3}, DType::f32, o_.device),
-                        empty({batch, o_.size, o_.size, 1}, DType::f32, o_.device)});
-        work();
-      });
+    return smaller_batch(o_.device, o_.batch, o_.size, [this](i64 batch) {
+      inputs_.assign(static_cast<std::size_t>(o_.accumulate),
+                     {empty({batch, o_.size, o_.size, 3}, DType::f32, o_.device),
+                      empty({batch, o_.size, o_.size, 1}, DType::f32, o_.device)});
+      work();
       inputs_.clear();
       losses_.clear();
-      return bytes;
-    };
-    // A twentieth stays for the libraries' own needs.
-    for (i64 batch = o_.batch / 2; batch >= 1; batch /= 2)
-      if (used + needed(batch) < all - all / 20) return text("; --batch ", batch, " would fit");
-    return text("; not even --batch 1 would fit at --size ", o_.size);
+    });
   }
 
   // What the device does in a step. Where a gradient is not finite, the weights stay.

@@ -153,6 +153,12 @@ k::DeviceInfo info(int index) {
   return d;
 }
 
+std::size_t free_memory() {
+  std::size_t free = 0, all = 0;
+  check(cudaMemGetInfo(&free, &all), "cudaMemGetInfo");
+  return free;
+}
+
 void* allocate(std::size_t bytes) {
   refuse_while_capturing("allocate");
   void* block = nullptr;
@@ -291,6 +297,7 @@ extern "C" __attribute__((visibility("default"))) const bp::k::Backend* bp_backe
       .cache_blocks = true,
       .select = cuda::select,
       .info = cuda::info,
+      .free_memory = cuda::free_memory,
       .allocate = cuda::allocate,
       .release = cuda::release,
       .upload = cuda::upload,

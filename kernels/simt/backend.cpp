@@ -47,6 +47,11 @@ k::DeviceInfo info(int) {
   return d;
 }
 
+std::size_t free_memory() {
+  return static_cast<std::size_t>(sysconf(_SC_AVPHYS_PAGES)) *
+         static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
 void* allocate(std::size_t bytes) {
   refuse_while_recording("allocate");
   return fenced_allocate(bytes);
@@ -109,6 +114,7 @@ const k::Backend* backend() {
       .cache_blocks = false,
       .select = select,
       .info = info,
+      .free_memory = free_memory,
       .allocate = allocate,
       .release = release,
       .upload = upload,
