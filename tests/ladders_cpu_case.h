@@ -2,8 +2,8 @@
 #pragma once
 #include <bit>
 
-#include "kernels/ladders/cpu/amx.h"
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/amx.h"
+#include "kernels/cpu/features.h"
 #include "kernels/ladders/ladders.h"
 #include "kernels/threads.h"
 #include "tests/simt_case.h"
@@ -12,8 +12,8 @@ namespace bp::testing {
 
 // For its lifetime rungs that use AMX run everywhere.
 struct AmxStandIn {
-  AmxStandIn() { cpu::ladder::amx::use_stand_in(true); }
-  ~AmxStandIn() { cpu::ladder::amx::use_stand_in(false); }
+  AmxStandIn() { cpu::amx::use_stand_in(true); }
+  ~AmxStandIn() { cpu::amx::use_stand_in(false); }
 };
 
 struct Threads {  // for its lifetime
@@ -26,10 +26,10 @@ struct Threads {  // for its lifetime
 // so.
 inline bool machine_runs(const std::string& name, const std::string& avx512_from) {
   const auto says = [&](const char* what) { return name.find(what) != std::string::npos; };
-  if (says("amx")) return avx512_from.empty() || cpu::ladder::has_avx512();
-  if (says("bf16")) return cpu::ladder::has_avx512_bf16();
-  if (says("avx512") || (!avx512_from.empty() && name >= avx512_from)) return cpu::ladder::has_avx512();
-  return !says("avx2") || cpu::ladder::has_avx2();
+  if (says("amx")) return avx512_from.empty() || cpu::has_avx512();
+  if (says("bf16")) return cpu::has_avx512_bf16();
+  if (says("avx512") || (!avx512_from.empty() && name >= avx512_from)) return cpu::has_avx512();
+  return !says("avx2") || cpu::has_avx2();
 }
 
 template <class Args>

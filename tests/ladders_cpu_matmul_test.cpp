@@ -116,7 +116,7 @@ TEST_CASE("AMX is taken with its stand-in or on a machine that has it, and confi
   const k::Rung<k::Matmul>& amx = cpu::ladders().matmul.rungs[6];
   k::Matmul p{};
   p.dtype = DType::bf16;
-  CHECK(amx.takes(p) == cpu::ladder::has_amx());
+  CHECK(amx.takes(p) == cpu::has_amx());
   const std::vector<std::string> flags = cpu::features();
   if (std::find(flags.begin(), flags.end(), "amx_bf16") == flags.end()) CHECK(!amx.takes(p));
   const AmxStandIn on;

@@ -5,6 +5,10 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "kernels/cpu/amx.h"
+#include "kernels/cpu/bf16_dot.h"
+#include "kernels/cpu/features.h"
+
 namespace bp::cpu {
 #ifdef BP_HAS_avx512
 namespace avx512 {
@@ -28,23 +32,19 @@ struct Level {
   const char* name;
   bool runs;
   const k::Kernels& (*table)();
+  bool dot = false, amx = false;  // bf16_dot.h
 };
 
-// __builtin_cpu_supports asks cpuid and, for AVX and AVX-512, whether the system saves their registers.
 std::vector<Level> all_levels() {
   std::vector<Level> result;
 #ifdef BP_HAS_avx512
-  result.push_back({"avx512",
-                    __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                        __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"),
-                    avx512::table});
+  // One table: products and attention ask for what they multiply bf16 with.
+  result.push_back({"amx", has_avx512_bf16() && has_amx(), avx512::table, true, true});
+  result.push_back({"avx512_bf16", has_avx512_bf16(), avx512::table, true});
+  result.push_back({"avx512", has_avx512(), avx512::table});
 #endif
 #ifdef BP_HAS_avx2
-  result.push_back(
-      {"avx2",
-       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"),
-       avx2::table});
+  result.push_back({"avx2", has_avx2(), avx2::table});
 #endif
 #ifdef BP_HAS_generic
   result.push_back({"generic", true, generic::table});
@@ -89,6 +89,13 @@ std::string cpuinfo_line(const char* key) {
 
 const k::Kernels& kernels() {
   return chosen().table();
+}
+
+bool bf16_dot() {
+  return chosen().dot;
+}
+bool bf16_amx() {
+  return chosen().amx || amx::stand_in();
 }
 
 std::string level() {

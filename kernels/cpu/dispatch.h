@@ -11,7 +11,7 @@ namespace bp::cpu {
 // chosen once. Throws std::runtime_error where that level is unknown or cannot run here, or no level can.
 const k::Kernels& kernels();
 
-std::string level();                  // of kernels(): "avx512", "avx2" or "generic"
+std::string level();                  // of kernels(): "amx", "avx512_bf16", "avx512", "avx2" or "generic"
 std::vector<std::string> levels();    // compiled in and able to run here, highest first
 std::vector<std::string> features();  // instruction sets of this processor that matter here, used or not
 std::string model_name();

@@ -18,6 +18,18 @@ constexpr i64 kAStride = kKC + 16;
 // overwritten.
 void tile(int rows, bool half, const float* a, const float* b, i64 k, float* out, i64 ld, bool accumulate);
 
+// The same with A stored [k][lda] and rows of B ldb apart, where k may be anything.
+void tile_columns(int rows, bool half, const float* a, i64 lda, const float* b, i64 ldb, i64 k, float* out,
+                  i64 ld, bool accumulate);
+
+// Calls f(height, 0) with rows <= kMR as a constant: tiles are compiled for every height, since windows of 49
+// leave strips of 7, and cutting them into 4 + 2 + 1 leaves too few sums in flight.
+template <int height = kMR, class F>
+BP_INLINE void each_height(int rows, const F& f) {
+  if (rows == height) return f(std::integral_constant<int, height>(), 0);
+  if constexpr (height > 1) each_height<height - 1>(rows, f);
+}
+
 // Copies `rows` rows of n values from src (stride ld) into a strip, times scale. Columns beyond n are not
 // written.
 template <class T>
@@ -54,3 +66,7 @@ static void finish_row(const k::Matmul& p, const float* from, i64 n, const T* bi
 
 // The product with ta and without tb, for the same arguments as matmul, neither m nor n 0 (matmul_tn.cpp).
 void matmul_tn(const k::Matmul& p);
+
+// The product with tb and without ta, for m <= kFewRows (matmul_few_rows.cpp).
+constexpr i64 kFewRows = 8;
+void matmul_few_rows(const k::Matmul& p);

@@ -3,7 +3,7 @@
 #include "kernels/ladders/cpu/table.h"
 
 #include "kernels/ladders/cpu/adamw/rungs.h"
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/features.h"
 
 namespace bp::cpu {
 namespace {
@@ -13,10 +13,10 @@ bool takes_all(const k::AdamW&) {
 }
 #if defined(__x86_64__)
 bool takes_avx2(const k::AdamW&) {
-  return ladder::has_avx2();
+  return has_avx2();
 }
 bool takes_avx512(const k::AdamW&) {
-  return ladder::has_avx512();
+  return has_avx512();
 }
 #endif
 

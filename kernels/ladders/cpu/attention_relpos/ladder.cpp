@@ -3,7 +3,7 @@
 #include "kernels/ladders/cpu/table.h"
 
 #include "kernels/ladders/cpu/attention_relpos/rungs.h"
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/features.h"
 #include "kernels/ladders/cpu/tiles.h"
 
 namespace bp::cpu {
@@ -25,7 +25,7 @@ bool takes(const k::WindowAttention& p) {
   return whole_grid(p) && p.d <= ladder::kMaxDepth && Tile::usable() && (f32 || p.dtype == DType::bf16);
 }
 bool takes_amx(const k::WindowAttention& p) {
-  return takes<ladder::AmxTile>(p) && ladder::has_avx512();
+  return takes<ladder::AmxTile>(p) && has_avx512();
 }
 #endif
 

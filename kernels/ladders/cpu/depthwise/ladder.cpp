@@ -3,7 +3,7 @@
 #include "kernels/ladders/cpu/table.h"
 
 #include "kernels/ladders/cpu/depthwise/rungs.h"
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/features.h"
 
 namespace bp::cpu {
 namespace {
@@ -15,11 +15,11 @@ bool takes_all(const Args&) {
 #if defined(__x86_64__)
 template <class Args>
 bool takes_avx2(const Args&) {
-  return ladder::has_avx2();
+  return has_avx2();
 }
 template <class Args>
 bool takes_avx512(const Args&) {
-  return ladder::has_avx512();
+  return has_avx512();
 }
 #endif
 

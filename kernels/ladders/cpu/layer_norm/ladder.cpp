@@ -2,7 +2,7 @@
 
 #include "kernels/ladders/cpu/table.h"
 
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/features.h"
 #include "kernels/ladders/cpu/layer_norm/rungs.h"
 
 namespace bp::cpu {
@@ -13,10 +13,10 @@ bool takes_all(const k::LayerNorm&) {
 }
 #if defined(__x86_64__)
 bool takes_avx2(const k::LayerNorm&) {
-  return ladder::has_avx2();
+  return has_avx2();
 }
 bool takes_avx512(const k::LayerNorm&) {
-  return ladder::has_avx512();
+  return has_avx512();
 }
 #endif
 

@@ -6,7 +6,7 @@
 // 6 cycles. Strip and panel are packed, so that loads run straight through memory. Expected: from 4 lanes
 // with 3 memory operations each to 8 lanes with 2/3 of one, 4 to 8 times.
 #if defined(__x86_64__)
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/features.h"
 #include "kernels/ladders/cpu/matmul/packed.h"
 #include "kernels/ladders/cpu/matmul/rungs.h"
 

@@ -5,7 +5,7 @@
 // multiply-adds alone are the limit. Expected: 2 times the rung before where the processor has two 512-bit
 // multiply-add units and keeps its clock; no gain where it has one.
 #if defined(__x86_64__)
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/features.h"
 #include "kernels/ladders/cpu/matmul/packed.h"
 #include "kernels/ladders/cpu/matmul/rungs.h"
 

@@ -8,7 +8,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/features.h"
 #include "kernels/ladders/cpu/matmul/packed.h"
 #include "kernels/ladders/cpu/matmul/rungs.h"
 

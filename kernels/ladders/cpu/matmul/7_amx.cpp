@@ -6,8 +6,8 @@
 // product. The panels are the rung before's; the strip's rows are as AMX wants them. Expected: up to 8 times
 // the rung before, less packing and epilogue, which do not get faster.
 #if defined(__x86_64__)
-#include "kernels/ladders/cpu/amx.h"
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/amx.h"
+#include "kernels/cpu/features.h"
 #include "kernels/ladders/cpu/matmul/packed.h"
 #include "kernels/ladders/cpu/matmul/rungs.h"
 

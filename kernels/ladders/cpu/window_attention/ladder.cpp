@@ -2,7 +2,7 @@
 
 #include "kernels/ladders/cpu/table.h"
 
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/features.h"
 #include "kernels/ladders/cpu/tiles.h"
 #include "kernels/ladders/cpu/window_attention/rungs.h"
 
@@ -19,7 +19,7 @@ bool takes(const k::WindowAttention& p) {
   return p.d <= ladder::kMaxDepth && Tile::usable() && (f32 || p.dtype == DType::bf16);
 }
 bool takes_amx(const k::WindowAttention& p) {
-  return takes<ladder::AmxTile>(p) && ladder::has_avx512();
+  return takes<ladder::AmxTile>(p) && has_avx512();
 }
 #endif
 

@@ -1,10 +1,10 @@
 // What TDPBF16PS and its like do, from the manual's pseudocode.
-#include "kernels/ladders/cpu/amx.h"
+#include "kernels/cpu/amx.h"
 
 #include <cstring>
 #include <stdexcept>
 
-namespace bp::cpu::ladder::amx {
+namespace bp::cpu::amx {
 namespace {
 
 bool stand_in_on = false;
@@ -79,4 +79,4 @@ void StandIn::dot_tiles(int c, int a, int b) {
   }
 }
 
-}  // namespace bp::cpu::ladder::amx
+}  // namespace bp::cpu::amx

@@ -1,11 +1,11 @@
-#include "kernels/ladders/cpu/features.h"
+#include "kernels/cpu/features.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-namespace bp::cpu::ladder {
+namespace bp::cpu {
 
 bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
@@ -39,11 +39,11 @@ bool has_amx() {
   return allowed;
 }
 
-}  // namespace bp::cpu::ladder
+}  // namespace bp::cpu
 
 #else
 
-namespace bp::cpu::ladder {
+namespace bp::cpu {
 bool has_avx2() {
   return false;
 }
@@ -56,5 +56,5 @@ bool has_avx512_bf16() {
 bool has_amx() {
   return false;
 }
-}  // namespace bp::cpu::ladder
+}  // namespace bp::cpu
 #endif

@@ -1,7 +1,7 @@
-// What rungs ask of the processor before they take anything.
+// What dispatch and rungs ask of the processor.
 #pragma once
 
-namespace bp::cpu::ladder {
+namespace bp::cpu {
 
 // Each as kernels/cpu/isa_begin.h compiles for it: the processor has the instructions, and the system saves
 // their registers. False on other architectures than x86-64.
@@ -13,4 +13,4 @@ bool has_avx512_bf16();
 // (asked for once; all its threads may then).
 bool has_amx();
 
-}  // namespace bp::cpu::ladder
+}  // namespace bp::cpu

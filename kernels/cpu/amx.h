@@ -7,7 +7,7 @@
 #pragma once
 #include "kernels/dtype.h"
 
-namespace bp::cpu::ladder::amx {
+namespace bp::cpu::amx {
 
 // Switches the stand-in on or off, for tests. While it is on the rungs that use AMX take what they take on a
 // machine that has it.
@@ -80,4 +80,4 @@ class StandIn {
   static void dot_tiles(int c, int a, int b);
 };
 
-}  // namespace bp::cpu::ladder::amx
+}  // namespace bp::cpu::amx
