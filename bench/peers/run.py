@@ -41,6 +41,7 @@ def parse():
     parser.add_argument("--compile", action="store_true", help="torch.compile as one more way of PyTorch's, minutes to begin with")
     parser.add_argument("--folder", default=str(ROOT / "build"), help="for peers-venv and peers-data: weights, exported networks")
     parser.add_argument("--json", metavar="FILE", help="results; cases that FILE holds already stay unless they ran again")
+    parser.add_argument("--add", action="store_true", help="rounds to those that --json's FILE holds, where the sides are the same")
     parser.add_argument("--markdown", action="store_true", help="print the table, of all that --json's FILE then holds")
     parser.add_argument("--prepare", action="store_true", help="set up, export, choose and check, but time nothing")
     args = parser.parse_args()
@@ -114,19 +115,20 @@ def compare(case, folder, args):
         folder.save_choices()
     errors = check({name: side.outputs() for name, side in sides.items()})
     rounds = {name: [] for name in names}
-    if not args.prepare:
-        for side in sides.values():
-            timed(side, 1)
-        for _ in range(args.pairs):
-            for name, side in sides.items():
-                rounds[name].append(timed(side, case.repeat))
+    # Some sides plan their memory by the first run, which was check()'s, and make it in the second.
+    for side in sides.values() if not args.prepare else ():
+        side.run()
+    for _ in range(0 if args.prepare else args.pairs):
+        for name, side in sides.items():
+            rounds[name].append(timed(side, case.repeat))
     for side in sides.values():
         side.close()
     return {"title": case.title, "unit": "s", "rounds": rounds, "errors": errors,
             "variants": {name: side.variant for name, side in sides.items() if side.variant}}
 
 
-def run_case(name, folder, args):
+def run_case(name, folder, args, before):
+    """before: this case's result that --add adds to, or none."""
     report.say(name)
     if name == "memory":
         import memory
@@ -137,6 +139,8 @@ def run_case(name, folder, args):
     else:
         result = compare(next(c for c in CASES if c.name == name), folder, args)
     result |= {"context": report.context(args.threads)}
+    if before and before["rounds"].keys() == result["rounds"].keys():
+        result["rounds"] = {side: before["rounds"][side] + added for side, added in result["rounds"].items()}
     if not args.prepare:
         result["ratios"] = report.ratios(result["rounds"])
         report.say(report.line(result))
@@ -156,7 +160,7 @@ def main():
             results = json.load(f)
     folder = Folder(os.path.join(args.folder, "peers-data"), args.binaries)
     for name in args.case:
-        result = run_case(name, folder, args)
+        result = run_case(name, folder, args, results.get(name) if args.add else None)
         if args.prepare:
             continue
         results[name] = result

@@ -53,8 +53,8 @@ class VitAttention(nn.Module):
         d = dim // self.heads
         q, k, v = self.qkv(x).view(n, s * s, 3, self.heads, d).permute(2, 0, 3, 1, 4).unbind(0)
         grid = q.reshape(n * self.heads, s, s, d)  # relative positions are of the unscaled query
-        rel_h = torch.einsum("nhwd,hkd->nhwk", grid, self.rel_pos_h[self.index])[..., :, None]
-        rel_w = torch.einsum("nhwd,wkd->nhwk", grid, self.rel_pos_w[self.index])[..., None, :]
+        rel_h = torch.einsum("nhwd,hkd->nhwk", grid, self.rel_pos_h[self.index]).contiguous()[..., :, None]
+        rel_w = torch.einsum("nhwd,wkd->nhwk", grid, self.rel_pos_w[self.index]).contiguous()[..., None, :]
         if self.way == "fused":
             y = F.scaled_dot_product_attention(q, k, v, (rel_h + rel_w).view(n, self.heads, s * s, s * s))
         else:
