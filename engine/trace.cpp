@@ -18,6 +18,10 @@ Trace::~Trace() {
   current = nullptr;
 }
 
+bool tracing() {
+  return current != nullptr;
+}
+
 void trace(const char* op, const Tensor& y, i64 multiply_adds, std::initializer_list<Tensor> weights) {
   if (!current) return;
   TracedOp traced{op, y.shape(), multiply_adds, {}};

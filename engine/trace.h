@@ -32,6 +32,9 @@ class Trace {
   std::vector<TracedOp> ops_;
 };
 
+// Whether one lives on this thread.
+bool tracing();
+
 // Called by the ops; undefined weights are left out.
 void trace(const char* op, const Tensor& y, i64 multiply_adds, std::initializer_list<Tensor> weights);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "nets/bands.h"
+
 namespace bp::sam {
 namespace {
 
@@ -36,7 +38,8 @@ Tensor VitBlock::operator()(const Tensor& x) const {
     return proj(attended, Act::none, x);
   });
   const Scope part("mlp");
-  return lin2(lin1(norm2(y), Act::gelu), Act::none, y);
+  return in_bands(y, lin1.out,
+                  [&](const Tensor& rows) { return lin2(lin1(norm2(rows), Act::gelu), Act::none, rows); });
 }
 
 void VitBlock::collect(Params& params, const std::string& prefix) {

@@ -1,5 +1,7 @@
 #include "nets/tiny_vit/tiny_vit.h"
 
+#include "nets/bands.h"
+
 namespace bp::tiny_vit {
 namespace {
 
@@ -22,11 +24,17 @@ ConvBn stem(i64 in, i64 out) {
 }  // namespace
 
 Tensor MbConv::operator()(const Tensor& x) const {
-  return gelu(add(cast(project(spatial(expand(x, Act::gelu), Act::gelu)), x.dtype()), x));
+  const auto layers = [&](const Tensor& band) {
+    return gelu(add(cast(project(spatial(expand(band, Act::gelu), Act::gelu)), band.dtype()), band));
+  };
+  return expand.training ? layers(x) : in_image_bands(x, x.dim(2) * expand.out, 1, layers);
 }
 
 Tensor Merging::operator()(const Tensor& x) const {
-  return cast(project(spatial(expand(x, Act::gelu), Act::gelu)), x.dtype());
+  const auto layers = [&](const Tensor& band) {
+    return cast(project(spatial(expand(band, Act::gelu), Act::gelu)), band.dtype());
+  };
+  return expand.training ? layers(x) : in_image_bands(x, x.dim(2) * expand.out, spatial.stride, layers);
 }
 
 Block::Block(i64 width, i64 heads_, i64 window_)
@@ -53,7 +61,8 @@ Tensor Block::operator()(const Tensor& x) const {
   });
   const Tensor y = within("local_conv", [&] { return cast(local_conv(attended), x.dtype()); });
   const Scope part("mlp");
-  return fc2(fc1(mlp_norm(y), Act::gelu), Act::none, y);
+  const auto mlp = [&](const Tensor& rows) { return fc2(fc1(mlp_norm(rows), Act::gelu), Act::none, rows); };
+  return fc1.weight.tracks_grad() ? mlp(y) : in_bands(y, fc1.out, mlp);
 }
 
 TinyVit::TinyVit(i64 last_merging_stride) : stem1(stem(3, 32)), stem2(stem(32, kDims[0])) {
@@ -73,7 +82,10 @@ std::array<Tensor, 4> TinyVit::operator()(const Tensor& image) const {
   require(image.rank() == 4 && image.dim(3) == 3 && image.dim(1) % 32 == 0 && image.dim(2) % 32 == 0,
           "tiny_vit: image ", image.shape(), ", wanted [N,H,W,3] with H and W multiples of 32");
   const Scope trunk("trunk");
-  Tensor x = within("stem", [&] { return cast(stem2(stem1(image, Act::gelu)), image.dtype()); });
+  Tensor x = within("stem", [&] {
+    const auto layers = [&](const Tensor& band) { return cast(stem2(stem1(band, Act::gelu)), band.dtype()); };
+    return stem1.training ? layers(image) : in_image_bands(image, image.dim(2) / 4 * stem1.out, 4, layers);
+  });
   std::array<Tensor, 4> features;
   features[0] = x = within("stage 0", [&] { return chain(stage0, x); });
   for (std::size_t s = 1; s < 4; ++s) {

@@ -1,0 +1,81 @@
+// Layers done in bands give the bytes that they give at once.
+#include <doctest/doctest.h>
+
+#include <cstring>
+
+#include "engine/ops.h"
+#include "engine/rng.h"
+#include "engine/trace.h"
+#include "nets/bands.h"
+
+using namespace bp;
+
+namespace {
+
+Tensor some(Shape shape, std::uint64_t seed) {
+  std::vector<float> values(static_cast<std::size_t>(shape.numel()));
+  for (std::uint32_t i = 0; i < values.size(); ++i)
+    values[i] = uniform(philox({i, 0, 0, 0}, philox_key(seed))[0]) - 0.5f;
+  return from_values(shape, values);
+}
+
+bool same_bytes(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() &&
+         std::memcmp(a.raw(), b.raw(), static_cast<std::size_t>(a.numel()) * sizeof(float)) == 0;
+}
+
+// Counts the calls that f gets.
+Layers counted(const Layers& f, int& calls) {
+  return [&f, &calls](const Tensor& x) { return ++calls, f(x); };
+}
+
+constexpr i64 kLarge = i64{1} << 24;  // elements of a row: every row its own band
+
+}  // namespace
+
+TEST_CASE("rows in bands") {
+  const Tensor x = some({3, 1100, 5}, 1), w = some({7, 5}, 2), b = some({7}, 3);
+  const Layers f = [&](const Tensor& rows) { return linear(rows, w, b, Act::gelu); };
+  int calls = 0;
+  CHECK(same_bytes(in_bands(x, kLarge, counted(f, calls)), f(x)));
+  CHECK(calls == 3);  // of 1,100 rows each: bands have at least 1,024
+  calls = 0;
+  in_bands(x, 7, counted(f, calls));
+  CHECK(calls == 1);
+}
+
+TEST_CASE("images in bands, with the rows around them") {
+  const Tensor w = some({3, 3, 6}, 4), b = some({6}, 5), dense = some({4, 3, 3, 6}, 6);
+  const Layers one = [&](const Tensor& x) { return depthwise(x, w, b, 1, Act::gelu); };
+  const Layers halved = [&](const Tensor& x) { return depthwise(gelu(x), w, b, 2); };
+  const Layers quartered = [&](const Tensor& x) {
+    return depthwise(conv2d(x, some({6, 3, 3, 6}, 7), b, 2, 1), w, b, 2);
+  };
+  struct Case {
+    const Layers& f;
+    i64 stride, h;
+  };
+  for (const auto& [f, stride, h] : {Case{one, 1, 7}, Case{halved, 2, 10}, Case{quartered, 4, 20}})
+    for (i64 images : {1, 3})
+      // A band of one row, of several with a shorter last one, and of whole images.
+      for (i64 widest : {kLarge, (i64{1} << 21) / (3 * stride), (i64{1} << 21) / h}) {
+        CAPTURE(stride);
+        CAPTURE(images);
+        CAPTURE(widest);
+        const Tensor x = some({images, h, 9, 6}, 8);
+        CHECK(same_bytes(in_image_bands(x, widest, stride, f), f(x)));
+      }
+}
+
+TEST_CASE("no bands where a gradient or a trace wants the whole") {
+  Tensor x = some({1, 4, 4, 2}, 9);
+  int calls = 0;
+  const Layers f = [&](const Tensor& y) { return ++calls, gelu(y); };
+  {
+    const Trace trace;
+    in_image_bands(x, kLarge, 1, f);
+  }
+  x.requires_grad();
+  in_image_bands(x, kLarge, 1, f);
+  CHECK(calls == 2);
+}
