@@ -1,141 +1,294 @@
 // Attention over one unit (one head of one batch entry or window) with an online softmax, shared by
-// attention.cpp and window_attention.cpp. Included inside the level's namespace, after gemm.h.
+// attention.cpp and window_attention.cpp. Included inside the level's namespace, after product_tiles.h.
 //
-// Keys and values of a unit are packed once into panels: K transposed as [panel of kNR keys][d][kNR], V as
-// [panel of kNR columns][keys][kNR]. Queries come in blocks of a few strips; per block of keys a strip's
-// logits stay in L1 between the two products, so no matrix of queries x keys ever exists.
+// Keys and values of a unit are packed once into a tile's panels: K transposed as [panel of kNR keys][words
+// of d][kNR], V as [panel of kNR columns][words of keys][kNR]. Queries come in blocks of a few strips; per
+// block of keys a strip's logits stay in L1 between the two products, so no matrix of queries x keys ever
+// exists.
+//
+// Logits are kept in base 2, times log2 e: a power of 2 is cheaper than one of e, and the factor hides in the
+// scale.
 
-constexpr int kQueryStrips = 4;
-constexpr int kQueryRows = kQueryStrips * kMR;
+constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
+constexpr i64 kKeyBlock = 256;
 constexpr i64 kMaxHead = 256;  // largest head dimension
-static_assert(kMaxHead <= kKC);
+static_assert(kMaxHead <= kKC && kKeyBlock <= kKC && kKeyBlock % kNR == 0);
 
-constexpr i64 panel_count(i64 n) {
-  return (n + kNR - 1) / kNR;
+// The larger; x if it is NaN. g++ makes a comparison and a blend of max(), where one number is a constant.
+BP_INLINE vf at_least(vf low, vf x) {
+#if BP_ISA_LEVEL == 512
+  return __builtin_ia32_maxps512_mask(low, x, low, -1, 4);
+#elif BP_ISA_LEVEL == 2
+  return __builtin_ia32_maxps256(low, x);
+#else
+  return x < low ? low : x;
+#endif
 }
 
+// 2^x for x <= 0, and 2^-126 below: nothing beside the largest weight, which is 1. Relative error below 2e-7:
+// Remez's polynomial on [-1/2, 1/2], and rounding.
+BP_INLINE vf exp2_down(vf x) {
+  x = at_least(splat(-126.0f), x);
+  const vf shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  const vf shifted = x + shifter;
+  const vf r = x - (shifted - shifter);
+  vf p = splat(0.00132764719794792f);
+  p = p * r + 0.009675541334216064f;
+  p = p * r + 0.05550713273542585f;
+  p = p * r + 0.24022119723848476f;
+  p = p * r + 0.6931469670647331f;
+  p = p * r + 1.0000000716546822f;
+  return reinterpret_cast<vf>(reinterpret_cast<vi>(p) + (reinterpret_cast<vi>(shifted) << 23));
+}
+
+// kLanes words of a row, all of them there.
+template <int pair, class T>
+BP_INLINE vi whole_words(const T* p) {
+  if constexpr (pair == 1)
+    return reinterpret_cast<vi>(load(p));
+  else
+    return *reinterpret_cast<const vi_any*>(p);
+}
+
+// out[i] = what combine(lane, lane) makes of the lanes of x[i], for i < rows: all rows of a square at once,
+// since one row at a time is a chain of shuffles to wait for.
+template <class Combine>
+BP_INLINE void across_lanes(const vf* x, int rows, const Combine& combine, float* out) {
+  for (int first = 0; first < rows; first += kLanes) {
+    vi square[kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i)
+      square[i] = reinterpret_cast<vi>(x[first + i < rows ? first + i : first]);
+    transpose(square);
+    for (int w = kLanes / 2; w > 0; w /= 2)
+      for (int i = 0; i < w; ++i)
+        square[i] = reinterpret_cast<vi>(
+            combine(reinterpret_cast<vf>(square[i]), reinterpret_cast<vf>(square[i + w])));
+    store_part(out + first, reinterpret_cast<vf>(square[0]), std::min(kLanes, rows - first));
+  }
+}
+template <std::size_t... lane>
+BP_INLINE vi lane_numbers(std::index_sequence<lane...>) {
+  return vi{static_cast<std::int32_t>(lane)...};
+}
+
+// The packed keys and values of a unit.
+template <class Tile>
 struct Unit {
   i64 keys, d;
-  float *k, *v;  // panels
-  static i64 k_size(i64 keys, i64 d) { return panel_count(keys) * kNR * d; }
-  static i64 v_size(i64 keys, i64 d) { return panel_count(d) * kNR * keys; }
+  Word *k, *v;
+  static i64 k_size(i64 keys, i64 d) { return blocks_of(keys, kNR) * kNR * words_of<Tile>(d); }
+  static i64 size(i64 keys, i64 d) {
+    return k_size(keys, d) + blocks_of(d, kNR) * kNR * words_of<Tile>(keys);
+  }
+  Unit(i64 keys_, i64 d_, Word* memory) : keys(keys_), d(d_), k(memory), v(memory + k_size(keys_, d_)) {}
+
+  // Packs keys [begin, end), begin a multiple of kNR, end too or the last; key(t) and value(t) point to the d
+  // numbers of token t.
+  template <class Key, class Value>
+  void pack(i64 begin, i64 end, const Key& key, const Value& value) const {
+    pack_keys(begin, end, key);
+    pack_values(begin, end, value);
+  }
+
+ private:
+  template <class Key>
+  void pack_keys(i64 begin, i64 end, const Key& key) const {
+    constexpr int pair = Tile::kPair;
+    const i64 words = words_of<Tile>(d);
+    for (i64 t = begin; t < end; t += kLanes) {
+      decltype(key(t)) rows[kLanes];
+      for (i64 i = 0; i < kLanes; ++i) rows[i] = key(std::min(t + i, end - 1));
+      Word* const to = k + t / kNR * kNR * words + t % kNR;
+      for (i64 w = 0; w < words; w += kLanes) {
+        const i64 left = d - w * pair;
+        vi square[kLanes];
+        if (left >= pair * kLanes) {
+#pragma GCC unroll 16
+          for (int i = 0; i < kLanes; ++i) square[i] = whole_words<pair>(rows[i] + w * pair);
+        } else {
+          for (int i = 0; i < kLanes; ++i)
+            square[i] = left > 0 ? words_along<pair>(rows[i] + w * pair, left) : vi{};
+        }
+        transpose(square);
+        if (words - w >= kLanes) {
+#pragma GCC unroll 16
+          for (int r = 0; r < kLanes; ++r) store(to + (w + r) * kNR, square[r]);
+        } else {
+          for (i64 r = 0; r < words - w; ++r) store(to + (w + r) * kNR, square[r]);
+        }
+      }
+    }
+  }
+  template <class Value>
+  void pack_values(i64 begin, i64 end, const Value& value) const {
+    constexpr int pair = Tile::kPair;
+    const i64 words = words_of<Tile>(keys), last = end == keys ? words : end / pair;
+    for (i64 w = begin / pair; w < last; ++w) {
+      const i64 t = w * pair;
+      const auto* const even = t < end ? value(t) : nullptr;
+      const auto* const odd = pair == 2 && t + 1 < end ? value(t + 1) : nullptr;
+      Word* to = v + w * kNR;
+      for (i64 c = 0; c < d; c += kNR, to += words * kNR)
+#pragma GCC unroll 2
+        for (i64 i = 0; i < kNR; i += kLanes) {
+          const i64 width = std::min<i64>(kLanes, d - c - i);
+          if (width <= 0) break;
+          store(to + i, even ? words_across<pair>(even + c + i, odd ? odd + c + i : nullptr, width) : vi{});
+        }
+    }
+  }
 };
-
-// Packs keys [begin, end) (begin a multiple of kNR); key(t) and value(t) point to the d numbers of token t.
-template <class T, class Key, class Value>
-static void pack_keys(const Unit& unit, i64 begin, i64 end, const Key& key, const Value& value) {
-  const i64 d = unit.d;
-  for (i64 t = begin; t < end; ++t) {
-    const T* from = key(t);
-    float* to = unit.k + t / kNR * kNR * d + t % kNR;
-    for (i64 c = 0; c < d; ++c) to[c * kNR] = to_f32(from[c]);
-    const T* v = value(t);
-    for (i64 c = 0; c < d; c += kNR) {
-      float* row = unit.v + (c / kNR * unit.keys + t) * kNR;
-      const i64 width = std::min<i64>(kNR, d - c);
-      for (i64 i = 0; i < width; ++i) row[i] = to_f32(v[c + i]);
-      for (i64 i = width; i < kNR; ++i) row[i] = 0.0f;
-    }
-  }
-  // Columns beyond the last key: read by the product, ignored by the softmax, but never uninitialised.
-  if (end == unit.keys)
-    for (i64 t = end; t < panel_count(end) * kNR; ++t)
-      for (i64 c = 0; c < d; ++c) unit.k[(t / kNR * d + c) * kNR + t % kNR] = 0.0f;
-}
-
-// One row of logits: adds the position bias, if any, raises the running maximum, and turns the row into
-// exp(logit - max). The row is padded to whole vectors. Returns the factor by which everything summed before
-// must shrink.
-BP_INLINE float soften(float* row, const float* bias, i64 n, float& row_max, float& row_sum) {
-  const i64 whole = (n + kLanes - 1) / kLanes * kLanes;
-  for (i64 j = n; j < whole; ++j) row[j] = -__builtin_inff();
-  vf top = splat(-__builtin_inff());
-  if (bias) {
-    for (i64 j = 0; j < whole; j += kLanes) {
-      const vf s = load(row + j) + load(bias + j);
-      store(row + j, s);
-      top = max(top, s);
-    }
-  } else {
-    for (i64 j = 0; j < whole; j += kLanes) top = max(top, load(row + j));
-  }
-  const float before = row_max, now = std::max(before, max_lanes(top));
-  vf sum{};
-  for (i64 j = 0; j < whole; j += kLanes) {
-    const vf e = exp(load(row + j) - splat(now));
-    store(row + j, e);
-    sum += e;
-  }
-  const float shrink = before == -__builtin_inff() ? 0.0f : __builtin_expf(before - now);
-  row_max = now;
-  row_sum = row_sum * shrink + sum_lanes(sum);
-  return shrink;
-}
 
 // Buffers of one thread for attend().
+template <class Tile>
 struct AttendBuffers {
-  float* q;     // [kQueryRows][kAStride]: scaled queries
-  float* s;     // [kMR][kAStride]: logits of a strip
-  float* o;     // [kQueryRows][panel_count(d) * kNR]: outputs, not yet divided
-  float* bias;  // [kKC + kLanes]
-  static i64 size(i64 d) {
-    return (kQueryRows + kMR) * kAStride + kQueryRows * panel_count(d) * kNR + kKC + kLanes;
-  }
+  static constexpr i64 kQueries = 64 / Tile::kRows * Tile::kRows;  // of a block
+  Word* q;                                                         // [kQueries][kAStride]
+  float* s;  // [Tile::kRows][kAStride]: logits of a strip, then weights
+  float* o;  // [kQueries][o_ld]: outputs, not yet divided
+  i64 o_ld;
+  static i64 output_ld(i64 d) { return blocks_of(d, kNR) * kNR; }
+  static i64 size(i64 d) { return (kQueries + Tile::kRows) * kAStride + kQueries * output_ld(d); }
   AttendBuffers(float* memory, i64 d)
-      : q(memory),
-        s(q + kQueryRows * kAStride),
-        o(s + kMR * kAStride),
-        bias(o + kQueryRows * panel_count(d) * kNR) {}
-};
+      : q(reinterpret_cast<Word*>(memory)),
+        s(memory + kQueries * kAStride),
+        o(s + Tile::kRows * kAStride),
+        o_ld(output_ld(d)) {}
 
-// Queries [begin, end), at most kQueryRows of them, over all keys of the unit. query(t) points to the d
-// numbers of query t; make_bias(t, key0, n, out) fills out[0..n) (and may write kLanes - 1 beyond) with the
-// position bias of query t and returns out, or returns null. finish(t, o, lse) takes the d results, f32, and
-// the log of the softmax denominator.
-template <class T, class Query, class MakeBias, class Finish>
-static void attend(const Unit& unit, i64 begin, i64 end, float scale, const AttendBuffers& buffers,
-                   const Query& query, const MakeBias& make_bias, const Finish& finish) {
-  const int rows = static_cast<int>(end - begin);
-  constexpr i64 key_block = kKC / kNR * kNR;
-  const i64 d = unit.d, o_ld = panel_count(d) * kNR;
-  float row_max[kQueryRows], row_sum[kQueryRows];
-  for (int i = 0; i < rows; ++i) {
-    pack_rows(query(begin + i), 0, 1, d, scale, buffers.q + i * kAStride);
-    row_max[i] = -__builtin_inff();
-    row_sum[i] = 0.0f;
-  }
-  std::fill(buffers.o, buffers.o + rows * o_ld, 0.0f);
-
-  for (i64 key0 = 0; key0 < unit.keys; key0 += key_block) {
-    const i64 n = std::min(key_block, unit.keys - key0);
-    for (int strip = 0; strip < rows; strip += kMR) {
-      const int count = std::min(kMR, rows - strip);
-      for (i64 j = 0; j < n; j += kNR)
-        tile(count, n - j <= kLanes, buffers.q + strip * kAStride, unit.k + (key0 + j) * d, d, buffers.s + j,
-             kAStride, false);
-      for (int i = strip; i < strip + count; ++i) {
-        const float* bias = make_bias(begin + i, key0, n, buffers.bias);
-        const float shrink = soften(buffers.s + (i - strip) * kAStride, bias, n, row_max[i], row_sum[i]);
-        float* o = buffers.o + i * o_ld;
-        if (key0 > 0 && shrink != 1.0f)
-          for (i64 c = 0; c < o_ld; c += kLanes) store(o + c, shrink * load(o + c));
-      }
-      for (i64 c = 0; c < d; c += kNR)
-        tile(count, d - c <= kLanes, buffers.s, unit.v + (c / kNR * unit.keys + key0) * kNR, n,
-             buffers.o + strip * o_ld + c, o_ld, true);
+  template <class Query>
+  void pack_queries(i64 begin, i64 end, i64 d, const Query& query) const {
+    constexpr int pair = Tile::kPair;
+    for (i64 t = begin; t < end; ++t) {
+      const auto* const from = query(t);
+      Word* const to = q + (t - begin) * kAStride;
+      i64 w = 0;
+      for (; (w + kLanes) * pair <= d; w += kLanes) store(to + w, whole_words<pair>(from + w * pair));
+      for (; w < words_of<Tile>(d); w += kLanes)
+        store(to + w, w * pair < d ? words_along<pair>(from + w * pair, d - w * pair) : vi{});
     }
   }
-  for (int i = 0; i < rows; ++i) {
-    float* o = buffers.o + i * o_ld;
-    const float inverse = 1.0f / row_sum[i];
-    for (i64 c = 0; c < o_ld; c += kLanes) store(o + c, inverse * load(o + c));
-    finish(begin + i, o, row_max[i] + __builtin_logf(row_sum[i]));
+};
+
+// What is added to the logits of a strip, in base 2: row i at from + i * ld; null for nothing.
+struct Added {
+  const float* from = nullptr;
+  i64 ld = 0;
+};
+
+// A strip's logits before the exponential: times scale, plus what is added. Lanes from n to the end of the
+// last vector become -inf, so what is added need only be readable there. The largest of row i to tops[i].
+template <class Tile, bool adds>
+static void raise(float* s, Added add, int rows, i64 n, float scale, float* tops) {
+  vf all[Tile::kRows];
+  const vf lowest = splat(-__builtin_inff());
+  const auto beyond =
+      lane_numbers(std::make_index_sequence<kLanes>()) >= static_cast<std::int32_t>(n % kLanes);
+  for (int i = 0; i < rows; ++i, s += kAStride, add.from += add.ld) {
+    vf top = lowest;
+    i64 j = 0;
+    const auto logits = [&] { return adds ? scale * load(s + j) + load(add.from + j) : scale * load(s + j); };
+    for (; j + kLanes <= n; j += kLanes) {
+      const vf x = logits();
+      store(s + j, x);
+      top = max(x, top);
+    }
+    if (j < n) {
+      const vf x = beyond ? lowest : logits();
+      store(s + j, x);
+      top = max(x, top);
+    }
+    all[i] = top;
   }
+  across_lanes(
+      all, rows, [](vf a, vf b) { return max(a, b); }, tops);
 }
 
+// Weights 2^(logit - top) of a strip from its logits, in place, as words for the second product; the sum of
+// row i to sums[i].
+template <class Tile>
+static void weigh(float* s, int rows, i64 n, const float* tops, float* sums) {
+  vf all[Tile::kRows];
+  for (int i = 0; i < rows; ++i, s += kAStride) {
+    const vf top = splat(tops[i]);
+    vf sum{};
+    if constexpr (Tile::kPair == 1) {
+      for (i64 j = 0; j < n; j += kLanes) {
+        const vf e = exp2_down(load(s + j) - top);
+        store(s + j, e);
+        sum += e;
+      }
+    } else {
+      auto* const to = reinterpret_cast<std::uint16_t*>(s);
+      i64 j = 0;
+      for (; j < n; j += kLanes) {
+        const vf e = exp2_down(load(s + j) - top);
+        sum += e;
+        // Half up: ties are rare, and NaN stays NaN.
+        *reinterpret_cast<vh_any*>(to + j) =
+            __builtin_convertvector((reinterpret_cast<vu>(e) + 0x8000u) >> 16, vh);
+      }
+      for (; j < words_of<Tile>(n) * 2; j += kLanes) *reinterpret_cast<vh_any*>(to + j) = vh{};
+    }
+    all[i] = sum;
+  }
+  across_lanes(
+      all, rows, [](vf a, vf b) { return a + b; }, sums);
+}
+
+// Queries [begin, end), at most a block of them and packed in buffers.q, over all keys of the unit.
+// add(strip, rows, key0, n) says what is added to the logits of queries begin + strip and on and keys key0 to
+// key0 + n. finish(t, o, factor, lse) takes the d results of query t before their multiplication by factor,
+// and the natural log of the softmax denominator.
+template <class Tile, class Add, class Finish>
+static void attend(const Unit<Tile>& unit, i64 begin, i64 end, float scale,
+                   const AttendBuffers<Tile>& buffers, const Add& add, const Finish& finish) {
+  const int rows = static_cast<int>(end - begin);
+  const i64 d = unit.d, words_d = words_of<Tile>(d), words_keys = words_of<Tile>(unit.keys);
+  const auto logits = [](const Added& added, int count, i64 n, float factor, float* s, float* top) {
+    added.from ? raise<Tile, true>(s, added, count, n, factor * kLog2e, top)
+               : raise<Tile, false>(s, added, count, n, factor * kLog2e, top);
+  };
+  float tops[AttendBuffers<Tile>::kQueries], sums[AttendBuffers<Tile>::kQueries];
+  for (i64 key0 = 0; key0 < unit.keys; key0 += kKeyBlock) {
+    const i64 n = std::min(kKeyBlock, unit.keys - key0);
+    for (int strip = 0; strip < rows; strip += Tile::kRows) {
+      const int count = std::min(Tile::kRows, rows - strip);
+      const Added added = add(strip, count, key0, n);
+      for (i64 j = 0; j < n; j += kNR)
+        Tile::run(count, n - j <= kLanes, buffers.q + strip * kAStride, unit.k + (key0 + j) * words_d,
+                  words_d, buffers.s + j, kAStride, false);
+      float* const top = tops + strip;
+      float* const sum = sums + strip;
+      if (key0 == 0) {
+        logits(added, count, n, scale, buffers.s, top);
+        weigh<Tile>(buffers.s, count, n, top, sum);
+      } else {
+        float higher[Tile::kRows], more[Tile::kRows];
+        logits(added, count, n, scale, buffers.s, higher);
+        for (int i = 0; i < count; ++i) higher[i] = std::max(top[i], higher[i]);
+        weigh<Tile>(buffers.s, count, n, higher, more);
+        for (int i = 0; i < count; ++i) {
+          const vf shrink = exp2_down(splat(top[i]) - higher[i]);
+          sum[i] = sum[i] * shrink[0] + more[i];
+          if (top[i] == higher[i]) continue;
+          top[i] = higher[i];
+          float* const o = buffers.o + (strip + i) * buffers.o_ld;
+          for (i64 c = 0; c < d; c += kLanes) store(o + c, shrink * load(o + c));
+        }
+      }
+      for (i64 c = 0; c < d; c += kNR)
+        Tile::run(count, d - c <= kLanes, reinterpret_cast<const Word*>(buffers.s),
+                  unit.v + c * words_keys + key0 / Tile::kPair * kNR, words_of<Tile>(n),
+                  buffers.o + strip * buffers.o_ld + c, buffers.o_ld, key0 > 0);
+    }
+  }
+  for (int i = 0; i < rows; ++i)
+    finish(begin + i, buffers.o + i * buffers.o_ld, 1.0f / sums[i], tops[i] * kLn2 + __builtin_logf(sums[i]));
+}
+
+// n numbers times a factor.
 template <class T>
-BP_INLINE void store_row(T* to, const float* from, i64 n) {
-  i64 i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(to + i, load(from + i));
-  for (; i < n; ++i) to[i] = from_f32<T>(from[i]);
+BP_INLINE void store_row(T* to, const float* from, float factor, i64 n) {
+  each_vector(n, [&](i64 i, i64 part) { store(to + i, factor * load(from + i), part); });
 }

@@ -6,8 +6,6 @@
 
 #include "kernels/cpu/isa_begin.h"
 #include "kernels/cpu/simd.h"
-#include "kernels/cpu/gemm.h"
-#include "kernels/cpu/attend.h"
 #include "kernels/cpu/table.h"
 #include "kernels/cpu/attention_backward.h"
 

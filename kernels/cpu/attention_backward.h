@@ -95,3 +95,9 @@ template <class T>
 BP_INLINE void load_row(float* to, const T* from, i64 n) {
   for (i64 i = 0; i < n; ++i) to[i] = to_f32(from[i]);
 }
+template <class T>
+BP_INLINE void store_row(T* to, const float* from, i64 n) {
+  i64 i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(to + i, load(from + i));
+  for (; i < n; ++i) to[i] = from_f32<T>(from[i]);
+}

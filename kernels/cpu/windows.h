@@ -21,6 +21,19 @@ struct Windows {
     const i64 y = wy * p.win_h + t / p.win_w, x = wx * p.win_w + t % p.win_w;
     return y < p.h && x < p.w ? (image * p.h + y) * p.w + x : -1;
   }
+  // Where a token is: its row of qkv, or pad, and its row of y, or null where the window sticks out.
+  struct Place {
+    const T* in;
+    T* out;
+  };
+  // Of all tokens of a window.
+  void places(i64 image, i64 wy, i64 wx, Place* to) const {
+    for (i64 y = wy * p.win_h; y < (wy + 1) * p.win_h; ++y)
+      for (i64 x = wx * p.win_w; x < (wx + 1) * p.win_w; ++x) {
+        const i64 token = y < p.h && x < p.w ? (image * p.h + y) * p.w + x : -1;
+        *to++ = {row(token, 0, 0), token < 0 ? nullptr : static_cast<T*>(p.y) + token * channels};
+      }
+  }
   // part 0, 1, 2: q, k, v.
   const T* row(i64 token, i64 head, int part) const {
     const T* base =
