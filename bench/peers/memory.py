@@ -9,7 +9,6 @@ usage, by run.py: memory.py torch|torch-bf16|ort VARIANT FILE THREADS
 """
 import json
 import os
-import resource
 import subprocess
 import sys
 
@@ -20,7 +19,9 @@ CASE = next(c for c in CASES if c.name == "vit_b")
 
 
 def resident():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Linux's VmHWM: getrusage's figure would include what the process was before exec, a copy of its parent."""
+    with open("/proc/self/status") as f:
+        return 1024 * int(next(line for line in f if line.startswith("VmHWM:")).split()[1])
 
 
 def measure(peer, variant, file, threads):

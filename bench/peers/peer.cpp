@@ -14,10 +14,9 @@
 // and of tiny_vit_5m, whose batch then has "cotangent" of stage 3, too:
 //   step               forward, backward from the cotangent, AdamW; in bf16 with f32 master weights
 //   gradients FILE     as step without AdamW; writes the outputs and the gradients by published name
-#include <sys/resource.h>
-
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -185,10 +184,12 @@ void obey(Net& net, const std::string& command, const std::string& file) {
   fail("unknown command ", command);
 }
 
+// Linux's VmHWM: getrusage's figure would include what the process was before exec, a copy of its parent.
 double largest_resident_set() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return 1024.0 * static_cast<double>(usage.ru_maxrss);
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return 1024.0 * std::stod(line.substr(6));
+  fail("/proc/self/status does not tell VmHWM");
 }
 
 void run(const std::string& name, const std::string& weights, int threads, DType dtype) {

@@ -3,6 +3,7 @@ import datetime
 import os
 import platform
 import statistics
+import subprocess
 import sys
 
 BASIS = {"ours": ("ort", "torch"), "ours-bf16": ("ort", "torch-bf16")}  # a ratio's other side, by ours
@@ -15,11 +16,17 @@ def cpu_model():
         return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), platform.machine())
 
 
+def commit():
+    git = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=os.path.dirname(os.path.abspath(__file__)),
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return git.stdout.strip() or "unknown"
+
+
 def context(threads):
     import onnxruntime
     import torch
     return {"date": datetime.date.today().isoformat(), "cpu": cpu_model(), "load": round(os.getloadavg()[0], 1),
-            "threads": threads, "python": platform.python_version(), "torch": torch.__version__,
+            "threads": threads, "commit": commit(), "python": platform.python_version(), "torch": torch.__version__,
             "onnxruntime": onnxruntime.__version__}
 
 
@@ -67,9 +74,10 @@ def line(result):
 def markdown(results):
     head = ["case", *TITLES.values(), "best f32 peer / ours f32", "ONNX Runtime / ours bf16", "PyTorch bf16 / ours bf16"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head), *(line(r) for r in results)]
-    for c in {tuple(r["context"].items()): r["context"] for r in results}.values():
-        titles = ", ".join(r["title"] for r in results if r["context"] == c)
-        lines.append(f"\n{titles}: {c['date']}, {c['cpu']}, {c['threads']} threads, load {c['load']}, "
+    same = {tuple((k, v) for k, v in r["context"].items() if k != "load"): r["context"] for r in results}
+    for c in same.values():
+        titles = ", ".join(r["title"] for r in results if {**r["context"], "load": c["load"]} == c)
+        lines.append(f"\n{titles}: {c['date']}, {c['cpu']}, {c['threads']} threads, commit {c['commit']}, "
                      f"PyTorch {c['torch']}, ONNX Runtime {c['onnxruntime']}; medians, ratios' median (least-largest).")
     return "\n".join(lines)
 
