@@ -1,14 +1,21 @@
-// Convolution as a matrix product: a chunk of output pixels at a time, the patch of the input under each
-// pixel becomes one row of a matrix of kh*kw*c columns in scratch, which is multiplied by the weight. The
-// backward works in f32 throughout, since its sums run over chunks.
+// Convolution as a matrix product: the patch of the input under each output pixel is one row of kh*kw*c
+// columns, which is multiplied by the weight. Forward, strips of patches are packed from the image as the
+// product wants them (product.h). The backward makes matrices of patches, a chunk of pixels at a time, and
+// works in f32 throughout, since its sums run over chunks.
 #include <algorithm>
 #include <type_traits>
 
+#include "kernels/cpu/bf16_dot.h"
 #include "kernels/kernels.h"
 #include "kernels/threads.h"
 
 #include "kernels/cpu/isa_begin.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/transpose.h"
+#include "kernels/cpu/product_pack.h"
+#include "kernels/cpu/product_tiles.h"
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/table.h"
 
 namespace {
@@ -78,38 +85,56 @@ void gather_patches(const From* x, const Geometry& g, i64 first, i64 count, To* 
   });
 }
 
+// Strips of patches, for product.h.
+template <class Tile, class T>
+struct Patches {
+  using To = std::conditional_t<Tile::kPair == 1, float, T>;
+  const Geometry& g;
+
+  void pack(const T* x, i64 row, i64 rows, i64 k0, i64 kn, i64 words, Word* strip) const {
+    i64 ox = row % g.ow, oy = row / g.ow % g.oh, n = row / (g.ow * g.oh);
+    for (i64 i = 0; i < rows; ++i, strip += kAStride) {
+      To* const to = reinterpret_cast<To*>(strip);
+      pack_patch(x + n * g.h * g.w * g.c, oy * g.stride - g.pad, ox * g.stride - g.pad, k0, k0 + kn, to);
+      zero(to + kn, words * Tile::kPair - kn);
+      if (++ox < g.ow) continue;
+      ox = 0;
+      if (++oy < g.oh) continue;
+      oy = 0, ++n;
+    }
+  }
+  // Neighbouring patches share what they read.
+  void prefetch(const T*, i64, i64, i64, i64, i64, i64) const {}
+
+ private:
+  // Elements [begin, end) of the patch whose corner is (iy, ix).
+  BP_INLINE void pack_patch(const T* image, i64 iy, i64 ix, i64 begin, i64 end, To* to) const {
+    const i64 run = g.kw * g.c;
+    // Columns of the patch that lie inside the image: [left, right).
+    const i64 left = std::min(g.kw, std::max<i64>(0, -ix)), right = std::max(left, std::min(g.kw, g.w - ix));
+    for (i64 ky = begin / run; ky * run < end; ++ky) {
+      const i64 first = std::max<i64>(0, begin - ky * run), last = std::min(run, end - ky * run), y = iy + ky;
+      const bool inside = y >= 0 && y < g.h;
+      const i64 from = inside ? std::clamp(left * g.c, first, last) : last,
+                until = inside ? std::clamp(right * g.c, first, last) : last;
+      zero(to, from - first);
+      if (until > from) copy(image + (y * g.w + ix) * g.c + from, to + (from - first), until - from);
+      zero(to + (until - first), last - until);
+      to += last - first;
+    }
+  }
+};
+
 template <class T>
 void run(const k::Conv2d& p) {
   const Geometry g = geometry(p);
-  const T* x = static_cast<const T*>(p.x);
-  const i64 patch = g.patch();
-  const i64 step = std::min(g.pixels(), std::max<i64>(64, kColumns / patch));
-  T* columns = scratch<T>(kSlot, step * patch);
-  for (i64 first = 0; first < g.pixels(); first += step) {
-    const i64 count = std::min(step, g.pixels() - first);
-    gather_patches(x, g, first, count, columns);
-    matmul({.a = columns,
-            .b = p.weight,
-            .c = static_cast<T*>(p.y) + first * p.o,
-            .m = count,
-            .n = p.o,
-            .k = patch,
-            .ta = false,
-            .tb = true,
-            .lda = patch,
-            .ldb = patch,
-            .ldc = p.o,
-            .batch = 1,
-            .a_batch = 0,
-            .b_batch = 0,
-            .c_batch = 0,
-            .alpha = 1,
-            .bias = p.bias,
-            .residual = nullptr,
-            .act = p.act,
-            .accumulate = false,
-            .dtype = p.dtype});
-  }
+  k::Matmul m{};
+  m.a = p.x, m.b = p.weight, m.c = p.y, m.bias = p.bias;
+  m.m = g.pixels(), m.n = p.o, m.k = g.patch(), m.tb = true;
+  m.ldb = g.patch(), m.ldc = p.o;
+  m.batch = 1, m.alpha = 1, m.act = p.act, m.dtype = p.dtype;
+  if (m.m == 0 || m.n == 0) return;
+  with_tile<T>([&](auto tile) { multiply<decltype(tile), T>(m, Patches<decltype(tile), T>{g}); });
 }
 
 // x itself where it is f32, else its values in `buffer`.

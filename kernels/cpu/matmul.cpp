@@ -1,8 +1,4 @@
-// Matrix product. B is packed whole into panels of kNR columns (once for all batches if they share it); then
-// blocks of C are computed independently: per block of k, strips of A are packed into L1 and run along the
-// panels, adding into a buffer of the block in L2; the epilogue (alpha, bias, activation, residual,
-// conversion) reads it after the last block. The order of additions within an element depends on k alone, not
-// on how C is cut up or on the number of threads. Scratch slots: 3 (panels), 6 (block of C), 7 (strip of A).
+// Matrix product (product.h); two kinds of it have files of their own.
 #include <algorithm>
 #include <type_traits>
 
@@ -16,76 +12,30 @@
 #include "kernels/cpu/transpose.h"
 #include "kernels/cpu/product_pack.h"
 #include "kernels/cpu/product_tiles.h"
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/table.h"
 
-constexpr i64 kBlockPanels = 12;  // 384 columns: the panels of one block of k stay in L2
-constexpr i64 kBlockRows = 16 * kMR;
+namespace {
 
 template <class Tile, class T>
-static void multiply(const k::Matmul& p) {
-  constexpr i64 kRows = Tile::kRows, kDepth = kKC * Tile::kPair, ld = kBlockPanels * kNR;
-  const i64 panels = blocks_of(p.n, kNR), strips = blocks_of(p.m, kRows), words = words_of<Tile>(p.k);
-  const i64 column_blocks = blocks_of(panels, kBlockPanels);
-  // Blocks are made smaller where there would be too few of them to keep all threads busy.
-  const i64 wanted = 4 * threads();
-  const i64 block_strips = std::clamp<i64>(strips * column_blocks / wanted, 1, kBlockRows / kRows);
-  const i64 row_blocks = blocks_of(strips, block_strips);
-  Word* const packed = scratch<Word>(3, std::max<i64>(1, panels * kNR * words));
+struct Matrix {
+  const k::Matmul& p;
 
-  for (i64 batch = 0; batch < p.batch; ++batch) {
-    const T* a = static_cast<const T*>(p.a) + batch * p.a_batch;
-    const T* b = static_cast<const T*>(p.b) + batch * p.b_batch;
-    T* c = static_cast<T*>(p.c) + batch * p.c_batch;
-    const T* residual = p.residual ? static_cast<const T*>(p.residual) + batch * p.c_batch : nullptr;
-    const T* bias = static_cast<const T*>(p.bias);
-    if (batch == 0 || p.b_batch != 0)
-      parallel_for(panels, 1, [&](i64 begin, i64 end) {
-        pack_panels<Tile::kPair>(p, b, begin, end, 0, p.k, words, packed + begin * kNR * words);
-      });
-
-    parallel_for(row_blocks * column_blocks, 1, [&](i64 begin, i64 end) {
-      float* const block = scratch<float>(6, block_strips * kRows * ld);
-      Word* const strip = scratch<Word>(7, kRows * kAStride);
-      Tile::begin();
-      for (i64 task = begin; task < end; ++task) {
-        const i64 panel0 = task % column_blocks * kBlockPanels,
-                  panel1 = std::min(panels, panel0 + kBlockPanels);
-        const i64 strip0 = task / column_blocks * block_strips,
-                  strip1 = std::min(strips, strip0 + block_strips);
-        for (i64 k0 = 0; k0 == 0 || k0 < p.k; k0 += kDepth) {
-          const i64 kn = std::min(kDepth, p.k - k0);
-          for (i64 s = strip0; s < strip1; ++s) {
-            const i64 row = s * kRows, rows = std::min(kRows, p.m - row);
-            float* const out = block + (s - strip0) * kRows * ld;
-            pack_strip<Tile::kPair>(p, a, row, rows, k0, kn, words_of<Tile>(kn), strip);
-            for (i64 j = panel0; j < panel1; ++j) {
-              if (s + 1 < strip1 && !p.ta)
-                prefetch_rows(a + (row + kRows) * p.lda + k0, p.lda, kn, std::min(kRows, p.m - row - kRows),
-                              j - panel0, panel1 - panel0);
-              Tile::run(static_cast<int>(rows), p.n - j * kNR <= kLanes, strip,
-                        packed + (j * words + k0 / Tile::kPair) * kNR, words_of<Tile>(kn),
-                        out + (j - panel0) * kNR, ld, k0 > 0);
-            }
-            if (k0 + kDepth < p.k) continue;
-            const i64 column0 = panel0 * kNR, columns = std::min(p.n, panel1 * kNR) - column0;
-            for (i64 i = 0; i < rows; ++i) {
-              const i64 at = (row + i) * p.ldc + column0;
-              finish_row(p, out + i * ld, columns, bias ? bias + column0 : nullptr,
-                         residual ? residual + at : nullptr, c + at);
-            }
-          }
-        }
-      }
-      Tile::end();
-    });
+  void pack(const T* a, i64 row, i64 rows, i64 k0, i64 kn, i64 words, Word* strip) const {
+    pack_strip<Tile::kPair>(p, a, row, rows, k0, kn, words, strip);
   }
-}
+  void prefetch(const T* a, i64 row, i64 rows, i64 k0, i64 kn, i64 part, i64 parts) const {
+    if (!p.ta) prefetch_rows(a + row * p.lda + k0, p.lda, kn, rows, part, parts);
+  }
+};
+
+}  // namespace
 
 template <class T>
 static void run(const k::Matmul& p) {
   if (p.ta && !p.tb) return matmul_tn(p);
   if (p.tb && !p.ta && p.m <= kFewRows) return matmul_few_rows(p);
-  with_tile<T>([&](auto tile) { multiply<decltype(tile), T>(p); });
+  with_tile<T>([&](auto tile) { multiply<decltype(tile), T>(p, Matrix<decltype(tile), T>{p}); });
 }
 
 void matmul(const k::Matmul& p) {
