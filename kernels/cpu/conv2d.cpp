@@ -1,7 +1,7 @@
 // Convolution as a matrix product: the patch of the input under each output pixel is one row of kh*kw*c
 // columns, which is multiplied by the weight. Forward, strips of patches are packed from the image as the
-// product wants them (product.h). The backward makes matrices of patches, a chunk of pixels at a time, and
-// works in f32 throughout, since its sums run over chunks.
+// product wants them (product.h). The backward makes matrices of patches, a chunk of pixels at a time; its
+// sums run over chunks and stay f32.
 #include <algorithm>
 #include <type_traits>
 
@@ -20,8 +20,8 @@
 
 namespace {
 
-constexpr int kSlot = 0;                // matmul keeps 3, 6 and 7 for itself (kernels/threads.h)
-constexpr i64 kColumns = i64{1} << 19;  // elements of the matrix of patches at once: 2 MB in f32
+constexpr int kSlot = 0, kSumsSlot = 1;  // products keep 3, 6 and 7 for themselves (kernels/threads.h)
+constexpr i64 kColumns = i64{1} << 19;   // elements of the matrix of patches at once: 2 MB in f32
 
 struct Geometry {
   i64 n, h, w, c, kh, kw, stride, pad, oh, ow;
@@ -45,9 +45,13 @@ Geometry geometry(const P& p) {
 
 template <class From, class To>
 BP_INLINE void copy(const From* from, To* to, i64 n) {
-  i64 i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(to + i, load(from + i));
-  for (; i < n; ++i) to[i] = from_f32<To>(to_f32(from[i]));
+  if constexpr (std::is_same_v<From, To>) {
+    __builtin_memcpy(to, from, static_cast<std::size_t>(n) * sizeof(To));
+  } else {
+    i64 i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(to + i, load(from + i));
+    for (; i < n; ++i) to[i] = from_f32<To>(to_f32(from[i]));
+  }
 }
 template <class T>
 BP_INLINE void zero(T* to, i64 n) {
@@ -55,13 +59,13 @@ BP_INLINE void zero(T* to, i64 n) {
 }
 
 // Patches of output pixels [first, first + count).
-template <class From, class To>
-void gather_patches(const From* x, const Geometry& g, i64 first, i64 count, To* columns) {
+template <class T>
+void gather_patches(const T* x, const Geometry& g, i64 first, i64 count, T* columns) {
   const i64 run = g.kw * g.c;
   parallel_for(count, std::max<i64>(1, 16384 / g.patch()), [&](i64 begin, i64 end) {
-    To* to = columns + begin * g.patch();
+    T* to = columns + begin * g.patch();
     i64 ox = (first + begin) % g.ow, oy = (first + begin) / g.ow % g.oh;
-    const From* image = x + (first + begin) / (g.ow * g.oh) * g.h * g.w * g.c;
+    const T* image = x + (first + begin) / (g.ow * g.oh) * g.h * g.w * g.c;
     for (i64 p = begin; p < end; ++p) {
       const i64 ix = ox * g.stride - g.pad, iy = oy * g.stride - g.pad;
       // Columns of the patch that lie inside the image: [left, right).
@@ -134,41 +138,18 @@ void run(const k::Conv2d& p) {
   m.ldb = g.patch(), m.ldc = p.o;
   m.batch = 1, m.alpha = 1, m.act = p.act, m.dtype = p.dtype;
   if (m.m == 0 || m.n == 0) return;
-  with_tile<T>([&](auto tile) { multiply<decltype(tile), T>(m, Patches<decltype(tile), T>{g}); });
+  with_tile<T>([&](auto tile) { multiply<decltype(tile), T, T>(m, Patches<decltype(tile), T>{g}); });
 }
 
-// x itself where it is f32, else its values in `buffer`.
-const float* as_f32(const float* x, i64, float*) {
-  return x;
-}
-const float* as_f32(const bf16* x, i64 n, float* buffer) {
-  cast({x, buffer, n, DType::bf16, DType::f32});
-  return buffer;
-}
-
-k::Matmul product(const float* a, bool ta, i64 lda, const float* b, i64 ldb, float* c, i64 m, i64 n,
-                  i64 depth) {
-  return {.a = a,
-          .b = b,
-          .c = c,
-          .m = m,
-          .n = n,
-          .k = depth,
-          .ta = ta,
-          .tb = false,
-          .lda = lda,
-          .ldb = ldb,
-          .ldc = n,
-          .batch = 1,
-          .a_batch = 0,
-          .b_batch = 0,
-          .c_batch = 0,
-          .alpha = 1,
-          .bias = nullptr,
-          .residual = nullptr,
-          .act = k::Act::none,
-          .accumulate = false,
-          .dtype = DType::f32};
+// C = op(A) B for a B [depth,n].
+k::Matmul product(const void* a, bool ta, i64 lda, const void* b, void* c, i64 m, i64 n, i64 depth,
+                  DType dtype) {
+  k::Matmul p{};
+  p.a = a, p.b = b, p.c = c;
+  p.m = m, p.n = n, p.k = depth, p.ta = ta;
+  p.lda = lda, p.ldb = n, p.ldc = n;
+  p.batch = 1, p.alpha = 1, p.act = k::Act::none, p.dtype = dtype;
+  return p;
 }
 
 // dweight = sum over pixels of dy^T patch.
@@ -177,16 +158,18 @@ void weight_gradient(const k::Conv2dBackward& p, const Geometry& g) {
   const T *x = static_cast<const T*>(p.x), *dy = static_cast<const T*>(p.dy);
   const i64 patch = g.patch(), step = std::min(g.pixels(), std::max<i64>(64, kColumns / patch));
   if (step == 0) return fill({p.dweight, p.o * patch, 0, p.dtype});
-  float* columns = scratch<float>(kSlot, step * (patch + p.o) + p.o * patch);
-  float *dy_f32 = columns + step * patch, *sums = dy_f32 + step * p.o;
-  if constexpr (std::is_same_v<T, float>) sums = static_cast<float*>(p.dweight);
+  T* columns = scratch<T>(kSlot, step * patch);
+  float* sums = nullptr;
+  if constexpr (std::is_same_v<T, float>)
+    sums = static_cast<float*>(p.dweight);
+  else
+    sums = scratch<float>(kSumsSlot, p.o * patch);
   for (i64 first = 0; first < g.pixels(); first += step) {
     const i64 count = std::min(step, g.pixels() - first);
     gather_patches(x, g, first, count, columns);
-    const float* d = as_f32(dy + first * p.o, count * p.o, dy_f32);
-    k::Matmul m = product(d, true, p.o, columns, patch, sums, p.o, patch, count);
+    k::Matmul m = product(dy + first * p.o, true, p.o, columns, sums, p.o, patch, count, p.dtype);
     m.accumulate = first > 0;
-    matmul(m);
+    matmul_tn_f32(m);
   }
   if constexpr (!std::is_same_v<T, float>) cast({sums, p.dweight, p.o * patch, DType::f32, DType::bf16});
 }
@@ -223,16 +206,15 @@ void collect_patches(const float* columns, const Geometry& g, i64 images, T* dx)
 
 template <class T>
 void input_gradient(const k::Conv2dBackward& p, const Geometry& g) {
-  const T *dy = static_cast<const T*>(p.dy), *weight = static_cast<const T*>(p.weight);
+  const T* dy = static_cast<const T*>(p.dy);
   const i64 patch = g.patch(), pixels = g.oh * g.ow;
   const i64 step = std::min(g.n, std::max<i64>(1, kColumns / (pixels * patch)));  // whole images
-  float* columns = scratch<float>(kSlot, step * pixels * (patch + p.o) + p.o * patch);
-  float *dy_f32 = columns + step * pixels * patch, *weight_f32 = dy_f32 + step * pixels * p.o;
-  const float* w = as_f32(weight, p.o * patch, weight_f32);
+  float* columns = scratch<float>(kSlot, step * pixels * patch);
   for (i64 first = 0; first < g.n; first += step) {
     const i64 images = std::min(step, g.n - first), count = images * pixels;
-    const float* d = as_f32(dy + first * pixels * p.o, count * p.o, dy_f32);
-    matmul(product(d, false, p.o, w, patch, columns, count, patch, p.o));
+    const k::Matmul m =
+        product(dy + first * pixels * p.o, false, p.o, p.weight, columns, count, patch, p.o, p.dtype);
+    with_tile<T>([&](auto tile) { multiply<decltype(tile), T, float>(m, Matrix<decltype(tile), T>{m}); });
     collect_patches(columns, g, images, static_cast<T*>(p.dx) + first * g.h * g.w * g.c);
   }
 }

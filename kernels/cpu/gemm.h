@@ -66,6 +66,7 @@ static void finish_row(const k::Matmul& p, const float* from, i64 n, const T* bi
 
 // The product with ta and without tb, for the same arguments as matmul, neither m nor n 0 (matmul_tn.cpp).
 void matmul_tn(const k::Matmul& p);
+void matmul_tn_f32(const k::Matmul& p);  // with C, bias and residual in f32 whatever A and B are
 
 // The product with tb and without ta, for m <= kFewRows (matmul_few_rows.cpp).
 constexpr i64 kFewRows = 8;

@@ -15,27 +15,11 @@
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/table.h"
 
-namespace {
-
-template <class Tile, class T>
-struct Matrix {
-  const k::Matmul& p;
-
-  void pack(const T* a, i64 row, i64 rows, i64 k0, i64 kn, i64 words, Word* strip) const {
-    pack_strip<Tile::kPair>(p, a, row, rows, k0, kn, words, strip);
-  }
-  void prefetch(const T* a, i64 row, i64 rows, i64 k0, i64 kn, i64 part, i64 parts) const {
-    if (!p.ta) prefetch_rows(a + row * p.lda + k0, p.lda, kn, rows, part, parts);
-  }
-};
-
-}  // namespace
-
 template <class T>
 static void run(const k::Matmul& p) {
   if (p.ta && !p.tb) return matmul_tn(p);
   if (p.tb && !p.ta && p.m <= kFewRows) return matmul_few_rows(p);
-  with_tile<T>([&](auto tile) { multiply<decltype(tile), T>(p, Matrix<decltype(tile), T>{p}); });
+  with_tile<T>([&](auto tile) { multiply<decltype(tile), T, T>(p, Matrix<decltype(tile), T>{p}); });
 }
 
 void matmul(const k::Matmul& p) {

@@ -23,7 +23,7 @@ constexpr i64 kDepth = 128;  // words of k at once: a strip of A and a panel of 
 constexpr i64 kBlockRows = 5 * kMR, kBlockPanels = 6;  // of a block of C: its parts of A and B stay in L2
 constexpr i64 kTasks = 32, kLeastDepth = 256;          // of a group
 
-template <class Tile, class T>
+template <class Tile, class T, class Out>
 void multiply(const k::Matmul& p) {
   constexpr i64 kRows = Tile::kRows, kBlockStrips = blocks_of(kBlockRows, kRows),
                 kStride = blocks_of(kBlockStrips * kRows, kLanes) * kLanes;
@@ -80,9 +80,9 @@ void multiply(const k::Matmul& p) {
       }
       Tile::end();
     });
-    T* c = static_cast<T*>(p.c) + batch * p.c_batch;
-    const T* bias = static_cast<const T*>(p.bias);
-    const T* residual = p.residual ? static_cast<const T*>(p.residual) + batch * p.c_batch : nullptr;
+    Out* c = static_cast<Out*>(p.c) + batch * p.c_batch;
+    const Out* bias = static_cast<const Out*>(p.bias);
+    const Out* residual = p.residual ? static_cast<const Out*>(p.residual) + batch * p.c_batch : nullptr;
     parallel_for(p.m, std::max<i64>(1, 16384 / (groups * ld)), [&](i64 begin, i64 end) {
       for (i64 row = begin; row < end; ++row) {
         float* const sum = sums + row * ld;
@@ -94,14 +94,17 @@ void multiply(const k::Matmul& p) {
   }
 }
 
-template <class T>
+template <class T, class Out>
 void run(const k::Matmul& p) {
-  with_tile<T>([&](auto tile) { multiply<decltype(tile), T>(p); });
+  with_tile<T>([&](auto tile) { multiply<decltype(tile), T, Out>(p); });
 }
 
 }  // namespace
 
 void matmul_tn(const k::Matmul& p) {
-  p.dtype == DType::f32 ? run<float>(p) : run<bf16>(p);
+  p.dtype == DType::f32 ? run<float, float>(p) : run<bf16, bf16>(p);
+}
+void matmul_tn_f32(const k::Matmul& p) {
+  p.dtype == DType::f32 ? run<float, float>(p) : run<bf16, float>(p);
 }
 #include "kernels/cpu/isa_end.h"

@@ -11,8 +11,8 @@ constexpr i64 kBlockRows = 16 * kMR;
 
 // C = op(A) op(B) and so on, as p says, where rows_of has the strips of op(A): pack(a, row, rows, k0, kn,
 // words, strip) fills one for the batch that begins at a; prefetch() asks for part `part` of `parts` of what
-// the next one will read.
-template <class Tile, class T, class Rows>
+// the next one will read. C, bias and residual are of type Out.
+template <class Tile, class T, class Out, class Rows>
 static void multiply(const k::Matmul& p, const Rows& rows_of) {
   constexpr i64 kRows = Tile::kRows, kDepth = kKC * Tile::kPair, ld = kBlockPanels * kNR;
   const i64 panels = blocks_of(p.n, kNR), strips = blocks_of(p.m, kRows), words = words_of<Tile>(p.k);
@@ -26,9 +26,9 @@ static void multiply(const k::Matmul& p, const Rows& rows_of) {
   for (i64 batch = 0; batch < p.batch; ++batch) {
     const T* a = static_cast<const T*>(p.a) + batch * p.a_batch;
     const T* b = static_cast<const T*>(p.b) + batch * p.b_batch;
-    T* c = static_cast<T*>(p.c) + batch * p.c_batch;
-    const T* residual = p.residual ? static_cast<const T*>(p.residual) + batch * p.c_batch : nullptr;
-    const T* bias = static_cast<const T*>(p.bias);
+    Out* c = static_cast<Out*>(p.c) + batch * p.c_batch;
+    const Out* residual = p.residual ? static_cast<const Out*>(p.residual) + batch * p.c_batch : nullptr;
+    const Out* bias = static_cast<const Out*>(p.bias);
     if (batch == 0 || p.b_batch != 0)
       parallel_for(panels, 1, [&](i64 begin, i64 end) {
         pack_panels<Tile::kPair>(p, b, begin, end, 0, p.k, words, packed + begin * kNR * words);
@@ -71,3 +71,16 @@ static void multiply(const k::Matmul& p, const Rows& rows_of) {
     });
   }
 }
+
+// The strips of op(A) where p has a matrix.
+template <class Tile, class T>
+struct Matrix {
+  const k::Matmul& p;
+
+  void pack(const T* a, i64 row, i64 rows, i64 k0, i64 kn, i64 words, Word* strip) const {
+    pack_strip<Tile::kPair>(p, a, row, rows, k0, kn, words, strip);
+  }
+  void prefetch(const T* a, i64 row, i64 rows, i64 k0, i64 kn, i64 part, i64 parts) const {
+    if (!p.ta) prefetch_rows(a + row * p.lda + k0, p.lda, kn, rows, part, parts);
+  }
+};
