@@ -22,17 +22,28 @@ struct Chunks {
         count((all + size - 1) / size) {}
   i64 first(i64 chunk) const { return chunk * size; }
   i64 length(i64 chunk) const { return std::min(size, rows - chunk * size); }
+
+  // Calls body(first row, rows) for all chunks, the last ones first: of what the pass before has read, those
+  // are in the cache still.
+  template <class F>
+  void backwards(const F& body) const {
+    parallel_for(count, 1, [&](i64 begin, i64 end) {
+      for (i64 c = count - end; c < count - begin; ++c) body(first(c), length(c));
+      past_fence();
+    });
+  }
 };
 
-// Calls body(i, vectors, n) for the columns from i: `vectors` (a constant: 4 or 1) whole vectors, or one of
-// the first n lanes. Four together read the lines of memory in the order in which they lie.
-template <class F>
-BP_INLINE void each_columns(i64 cols, F body) {
-  constexpr int kTogether = 4;
-  i64 i = 0;
-  for (; i + kTogether * kLanes <= cols; i += kTogether * kLanes)
-    body(i, std::integral_constant<int, kTogether>{}, kLanes);
-  each_vector(cols - i, [&](i64 j, i64 n) { body(i + j, std::integral_constant<int, 1>{}, n); });
+// Calls body(i, vectors, n) for the columns from i: `vectors` (a constant: 8, 4, 2 or 1) whole vectors, or
+// one of the first n lanes. Many together read the lines of memory in the order in which they lie.
+template <int vectors = 8, class F>
+BP_INLINE void each_columns(i64 cols, F body, i64 i = 0) {
+  constexpr std::integral_constant<int, vectors> together;
+  for (; i + vectors * kLanes <= cols; i += vectors * kLanes) body(i, together, kLanes);
+  if constexpr (vectors > 1)
+    each_columns<vectors / 2>(cols, body, i);
+  else if (i < cols)
+    body(i, together, cols - i);
 }
 
 // Mean and reciprocal deviation of all rows to stats, the running statistics moved towards them.
@@ -84,6 +95,17 @@ void batch_statistics(const k::BatchNorm& p) {
   });
 }
 
+// f(activation).
+template <class F>
+BP_INLINE void with_activation(k::Act act, F f) {
+  if (act == k::Act::gelu)
+    f([](vf x) { return gelu(x); });
+  else if (act == k::Act::relu)
+    f([](vf x) { return relu(x); });
+  else
+    f([](vf x) { return x; });
+}
+
 template <class T>
 void run(const k::BatchNorm& p) {
   const i64 cols = p.cols;
@@ -97,17 +119,23 @@ void run(const k::BatchNorm& p) {
   }
   const float *mean = p.stats, *rstd = p.stats + cols;
   const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
-  const k::Act act = p.act;
   const Chunks chunks(p.rows, cols);
-  parallel_for(chunks.count, 1, [&](i64 begin, i64 end) {
-    for (i64 r = chunks.first(begin); r < std::min(p.rows, chunks.first(end)); ++r) {
-      const T* x = static_cast<const T*>(p.x) + r * cols;
-      T* y = static_cast<T*>(p.y) + r * cols;
-      each_vector(cols, [&](i64 i, i64 n) {
-        const vf scale = load(rstd + i, n) * load(w + i, n);
-        store(y + i, activate(act, (load(x + i, n) - load(mean + i, n)) * scale + load(b + i, n)), n);
-      });
-    }
+  const bool past_caches = streams(static_cast<T*>(p.y), p.rows * cols, cols);
+  with_activation(p.act, [&](auto activation) {
+    chunks.backwards([&](i64 first, i64 rows) {
+      for (i64 r = first; r < first + rows; ++r) {
+        const T* x = static_cast<const T*>(p.x) + r * cols;
+        T* y = static_cast<T*>(p.y) + r * cols;
+        const auto value = [&](i64 i, i64 n) __attribute__((always_inline)) {
+          const vf scale = load(rstd + i, n) * load(w + i, n);
+          return activation((load(x + i, n) - load(mean + i, n)) * scale + load(b + i, n));
+        };
+        if (past_caches)
+          for (i64 i = 0; i < cols; i += kLanes) store_past(y + i, value(i, kLanes));
+        else
+          each_vector(cols, [&](i64 i, i64 n) { store(y + i, value(i, n), n); });
+      }
+    });
   });
 }
 
@@ -122,13 +150,12 @@ BP_INLINE void with_slope(k::Act act, F f) {
     f([](vf) { return splat(1.0f); });
 }
 
-// Of a chunk of rows: g = dy act'(x' w + b), written unless it is null, and sums [2,cols] of g and of g x'.
+// Sums [2,cols] over a chunk of rows, of g = dy act'(x' w + b) and of g x'.
 template <class T, class Slope>
-void chunk_sums(const k::BatchNormBackward& p, i64 first, i64 rows, Slope slope, T* g, float* sums) {
+void chunk_sums(const k::BatchNormBackward& p, i64 first, i64 rows, Slope slope, float* sums) {
   const i64 cols = p.cols;
   const T *x = static_cast<const T*>(p.x) + first * cols, *dy = static_cast<const T*>(p.dy) + first * cols;
   const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
-  if (g) g += first * cols;
   each_columns(cols, [&](i64 i, auto vectors, i64 n) {
     vf mean[vectors], rstd[vectors], weight[vectors], bias[vectors], sum[vectors] = {}, product[vectors] = {};
     for (int v = 0; v < vectors; ++v) {
@@ -141,7 +168,6 @@ void chunk_sums(const k::BatchNormBackward& p, i64 first, i64 rows, Slope slope,
         const i64 at = r * cols + i + v * kLanes;
         const vf normal = (load(x + at, n) - mean[v]) * rstd[v];
         const vf d = load(dy + at, n) * slope(normal * weight[v] + bias[v]);
-        if (g) store(g + at, d, n);
         sum[v] += d;
         product[v] += d * normal;
       }
@@ -153,8 +179,8 @@ void chunk_sums(const k::BatchNormBackward& p, i64 first, i64 rows, Slope slope,
 }
 
 // With x' = (x - mean) rstd and g = dy act'(x' w + b): db = sum(g), dw = sum(g x'), and dx = w rstd (g -
-// mean(g) - x' mean(g x')) where mean and rstd are those of the batch, else w rstd g. Between the passes g is
-// kept in dx.
+// mean(g) - x' mean(g x')) where mean and rstd are those of the batch, else w rstd g. The second pass takes
+// the slope again: that costs less than writing g and reading it.
 template <class T>
 void run(const k::BatchNormBackward& p) {
   const i64 cols = p.cols;
@@ -162,38 +188,45 @@ void run(const k::BatchNormBackward& p) {
   const Chunks chunks(p.rows, cols);
   float* const partial = scratch<float>(0, chunks.count * 2 * cols);
   float *const sum_g = scratch<float>(1, 2 * cols), *const sum_gx = sum_g + cols;
-  T* const g = p.act == k::Act::none ? nullptr : static_cast<T*>(p.dx);
-  parallel_for(chunks.count, 1, [&](i64 begin, i64 end) {
-    for (i64 c = begin; c < end; ++c)
-      with_slope(p.act, [&](auto slope) {
-        chunk_sums(p, chunks.first(c), chunks.length(c), slope, g, partial + c * 2 * cols);
-      });
+  with_slope(p.act, [&](auto slope) {
+    parallel_for(chunks.count, 1, [&](i64 begin, i64 end) {
+      for (i64 c = begin; c < end; ++c)
+        chunk_sums<T>(p, chunks.first(c), chunks.length(c), slope, partial + c * 2 * cols);
+    });
   });
   parallel_for(2 * cols, 64, [&](i64 begin, i64 end) {
-    for (i64 i = begin; i < end; ++i) {
-      float sum = 0;
-      for (i64 c = 0; c < chunks.count; ++c) sum += partial[c * 2 * cols + i];
-      sum_g[i] = sum;
-    }
+    each_vector(end - begin, [&](i64 i, i64 n) {
+      vf sum{};
+      for (i64 c = 0; c < chunks.count; ++c) sum += load(partial + c * 2 * cols + begin + i, n);
+      store(sum_g + begin + i, sum, n);
+    });
   });
   for (i64 i = 0; i < cols; ++i) {
     if (p.db) static_cast<T*>(p.db)[i] = from_f32<T>(sum_g[i]);
     if (p.dw) static_cast<T*>(p.dw)[i] = from_f32<T>(sum_gx[i]);
   }
   if (!p.dx) return;
-  const T* w = static_cast<const T*>(p.w);
+  const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
   const float share = p.training ? 1.0f / static_cast<float>(p.rows) : 0.0f;
-  parallel_for(chunks.count, 1, [&](i64 begin, i64 end) {
-    for (i64 r = chunks.first(begin); r < std::min(p.rows, chunks.first(end)); ++r) {
-      const T *x = static_cast<const T*>(p.x) + r * cols,
-              *from = (g ? g : static_cast<const T*>(p.dy)) + r * cols;
-      T* dx = static_cast<T*>(p.dx) + r * cols;
-      each_vector(cols, [&](i64 i, i64 n) {
-        const vf s = load(rstd + i, n), normal = (load(x + i, n) - load(mean + i, n)) * s;
-        const vf through = share * (load(sum_g + i, n) + normal * load(sum_gx + i, n));
-        store(dx + i, load(w + i, n) * s * (load(from + i, n) - through), n);
-      });
-    }
+  const bool past_caches = streams(static_cast<T*>(p.dx), p.rows * cols, cols);
+  with_slope(p.act, [&](auto slope) {
+    chunks.backwards([&](i64 first, i64 rows) {
+      for (i64 r = first; r < first + rows; ++r) {
+        const T *x = static_cast<const T*>(p.x) + r * cols, *dy = static_cast<const T*>(p.dy) + r * cols;
+        T* dx = static_cast<T*>(p.dx) + r * cols;
+        const auto value = [&](i64 i, i64 n) __attribute__((always_inline)) {
+          const vf s = load(rstd + i, n), weight = load(w + i, n);
+          const vf normal = (load(x + i, n) - load(mean + i, n)) * s;
+          const vf g = load(dy + i, n) * slope(normal * weight + load(b + i, n));
+          const vf through = share * (load(sum_g + i, n) + normal * load(sum_gx + i, n));
+          return weight * s * (g - through);
+        };
+        if (past_caches)
+          for (i64 i = 0; i < cols; i += kLanes) store_past(dx + i, value(i, kLanes));
+        else
+          each_vector(cols, [&](i64 i, i64 n) { store(dx + i, value(i, n), n); });
+      }
+    });
   });
 }
 

@@ -14,7 +14,7 @@
 #define BP_ISA_LEVEL 2
 #include "kernels/cpu/isa_begin.h"
 #include "kernels/cpu/simd.h"
-#include "kernels/ladders/cpu/depthwise/unrolled.h"
+#include "kernels/cpu/unrolled.h"
 #include "kernels/ladders/cpu/depthwise/walk.h"
 
 template <class T>

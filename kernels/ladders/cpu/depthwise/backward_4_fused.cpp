@@ -14,7 +14,7 @@
 #define BP_ISA_LEVEL 512
 #include "kernels/cpu/isa_begin.h"
 #include "kernels/cpu/simd.h"
-#include "kernels/ladders/cpu/depthwise/unrolled.h"
+#include "kernels/cpu/unrolled.h"
 #include "kernels/ladders/cpu/depthwise/backward_walk.h"
 
 static void walk(const k::DepthwiseBackward& p, i64 begin, i64 end, float* sums) {
