@@ -72,6 +72,40 @@ BP_INLINE vi lane_numbers(std::index_sequence<lane...>) {
   return vi{static_cast<std::int32_t>(lane)...};
 }
 
+// Asks for a row of n numbers that is needed soon. In assembly, because g++ removes loops of nothing but
+// __builtin_prefetch.
+template <class T>
+BP_INLINE void fetch(const T* row, i64 n) {
+  for (i64 i = 0; i < n; i += 64 / static_cast<i64>(sizeof(T))) {
+#if BP_ISA_LEVEL != 0
+    asm volatile("prefetcht0 %0" : : "m"(row[i]));
+#endif
+  }
+}
+
+// kLanes rows of d elements, transposed: words [words][kNR].
+template <int pair, class T>
+BP_INLINE void pack_columns(const T* const (&rows)[kLanes], i64 d, i64 words, Word* to) {
+  for (i64 w = 0; w < words; w += kLanes) {
+    const i64 left = d - w * pair;
+    vi square[kLanes];
+    if (left >= pair * kLanes) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) square[i] = whole_words<pair>(rows[i] + w * pair);
+    } else {
+      for (int i = 0; i < kLanes; ++i)
+        square[i] = left > 0 ? words_along<pair>(rows[i] + w * pair, left) : vi{};
+    }
+    transpose(square);
+    if (words - w >= kLanes) {
+#pragma GCC unroll 16
+      for (int r = 0; r < kLanes; ++r) store(to + (w + r) * kNR, square[r]);
+    } else {
+      for (i64 r = 0; r < words - w; ++r) store(to + (w + r) * kNR, square[r]);
+    }
+  }
+}
+
 // The packed keys and values of a unit.
 template <class Tile>
 struct Unit {
@@ -94,30 +128,11 @@ struct Unit {
  private:
   template <class Key>
   void pack_keys(i64 begin, i64 end, const Key& key) const {
-    constexpr int pair = Tile::kPair;
     const i64 words = words_of<Tile>(d);
     for (i64 t = begin; t < end; t += kLanes) {
-      decltype(key(t)) rows[kLanes];
+      std::remove_cvref_t<decltype(key(t))> rows[kLanes];
       for (i64 i = 0; i < kLanes; ++i) rows[i] = key(std::min(t + i, end - 1));
-      Word* const to = k + t / kNR * kNR * words + t % kNR;
-      for (i64 w = 0; w < words; w += kLanes) {
-        const i64 left = d - w * pair;
-        vi square[kLanes];
-        if (left >= pair * kLanes) {
-#pragma GCC unroll 16
-          for (int i = 0; i < kLanes; ++i) square[i] = whole_words<pair>(rows[i] + w * pair);
-        } else {
-          for (int i = 0; i < kLanes; ++i)
-            square[i] = left > 0 ? words_along<pair>(rows[i] + w * pair, left) : vi{};
-        }
-        transpose(square);
-        if (words - w >= kLanes) {
-#pragma GCC unroll 16
-          for (int r = 0; r < kLanes; ++r) store(to + (w + r) * kNR, square[r]);
-        } else {
-          for (i64 r = 0; r < words - w; ++r) store(to + (w + r) * kNR, square[r]);
-        }
-      }
+      pack_columns<Tile::kPair>(rows, d, words, k + t / kNR * kNR * words + t % kNR);
     }
   }
   template <class Value>

@@ -15,10 +15,11 @@
 #include "kernels/cpu/product_pack.h"
 #include "kernels/cpu/product_tiles.h"
 #include "kernels/cpu/attend.h"
+#include "kernels/cpu/attend_few_keys.h"
 #include "kernels/cpu/table.h"
 
 template <class Tile, class T>
-static void run(const k::Attention& p) {
+static void run_tiles(const k::Attention& p) {
   using Buffers = AttendBuffers<Tile>;
   const auto* q = static_cast<const T*>(p.q);
   const auto* key = static_cast<const T*>(p.k);
@@ -48,10 +49,16 @@ static void run(const k::Attention& p) {
   });
 }
 
+template <class T>
+static void run(const k::Attention& p) {
+  if (p.nk <= kFewKeys && p.nq >= kNR) return run_few_keys<T>(p);
+  with_tile<T>([&](auto tile) { run_tiles<decltype(tile), T>(p); });
+}
+
 void attention(const k::Attention& p) {
   if (p.dtype == DType::bf16)
-    with_tile<bf16>([&](auto tile) { run<decltype(tile), bf16>(p); });
+    run<bf16>(p);
   else
-    run<F32Tile, float>(p);
+    run<float>(p);
 }
 #include "kernels/cpu/isa_end.h"

@@ -93,16 +93,9 @@ struct WindowUnits {
   // Rows of a window lie apart in memory, a few cache lines each: too short for the processor to foresee
   // them.
   void prefetch(const Place* place, i64 head, i64 begin, i64 n) const {
-    constexpr i64 line = 64 / sizeof(T);
     for (i64 t = begin; t < begin + n; ++t)
-      for (int part = 0; part < 3; ++part) {
-        const T* const row = place[t].in + head * windows.head_step + part * windows.part_step;
-        for (i64 c = 0; c < p.d; c += line) {
-#if BP_ISA_LEVEL != 0
-          asm volatile("prefetcht1 %0" : : "m"(row[c]));
-#endif
-        }
-      }
+      for (int part = 0; part < 3; ++part)
+        fetch(place[t].in + head * windows.head_step + part * windows.part_step, p.d);
   }
   void run() const {
     if (windows.tokens >= kSharedTokens) return run_shared();
