@@ -56,8 +56,8 @@ struct ConvTranspose2x2 {  // stride 2, [N,H,W,in] -> [N,2H,2W,out]
   i64 in = 0, out = 0;
   Tensor weight{}, bias{};
 
-  Tensor operator()(const Tensor& x) const {
-    return conv_transpose2x2(cast(x, weight.dtype()), weight, bias);
+  Tensor operator()(const Tensor& x, Act act = Act::none) const {
+    return conv_transpose2x2(cast(x, weight.dtype()), weight, bias, act);
   }
   void collect(Params& params, const std::string& prefix) {
     params.push_back({prefix + ".weight", {in, out, 2, 2}, Layout::transpose2x2, &weight});

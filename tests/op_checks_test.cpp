@@ -140,9 +140,9 @@ TEST_CASE("ops refuse wrong shapes by name, with both shapes") {
                                "weight [2], bias [3]"},
                               {"attention",
                                [&] {
-                                 attention(x({1, 2, 8}), x({2, 2, 8}), x({2, 2, 8}), 2, 1);
+                                 attention(x({3, 2, 8}), x({2, 2, 8}), x({2, 2, 8}), 2, 1);
                                },
-                               "q [1,2,8], k [2,2,8]"},
+                               "q [3,2,8], k [2,2,8]"},
                               {"attention",
                                [&] {
                                  attention(x({1, 2, 8}), x({1, 2, 8}), x({1, 2, 8}), 3, 1);
@@ -273,6 +273,19 @@ TEST_CASE("an empty batch gives empty results and no gradient") {
   CHECK(w.grad().values() == std::vector<float>(576, 0.0f));
   CHECK(taps.grad().values() == std::vector<float>(72, 0.0f));
   CHECK(row.grad().values() == std::vector<float>(8, 0.0f));
+}
+
+TEST_CASE("attention takes one set of queries or keys for every batch") {
+  const Tensor many = affine(counting({3, 5, 8}), 0.01f, -0.5f),
+               few = affine(counting({3, 4, 8}), 0.02f, -0.7f);
+  const auto each = [](const Tensor& x) { return concat({x, x, x}, 0); };
+  const Tensor q = many.slice(1, 2), k = few.slice(1, 2), v = few.slice(2, 3);
+  CHECK(attention(q, few, few, 2, 0.5f).values() == attention(each(q), few, few, 2, 0.5f).values());
+  CHECK(attention(many, k, v, 2, 0.5f).values() == attention(many, each(k), each(v), 2, 0.5f).values());
+  Tensor tracked = few;
+  tracked.requires_grad();
+  CHECK_THROWS_WITH_AS(attention(q, tracked, tracked, 2, 0.5f), doctest::Contains("attention: no gradient"),
+                       Error);
 }
 
 TEST_CASE("parameters change layout and back") {

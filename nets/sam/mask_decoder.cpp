@@ -8,7 +8,9 @@ Tensor CrossAttention::operator()(const Tensor& queries, const Tensor& keys, con
                                   const Tensor& residual) const {
   constexpr i64 heads = 8;
   const float scale = 1.0f / std::sqrt(static_cast<float>(q.out / heads));
-  return out(attention(q(queries), k(keys), v(values), heads, scale), Act::none, residual);
+  const Tensor attended = attention(q(queries), k(keys), v(values), heads, scale);
+  if (residual && residual.dim(0) != attended.dim(0)) return add(out(attended), residual);
+  return out(attended, Act::none, residual);
 }
 
 void CrossAttention::collect(Params& params, const std::string& prefix) {
@@ -59,10 +61,9 @@ Masks MaskDecoder::operator()(const Tensor& embedding, const Tensor& grid_encodi
   const Tensor output_tokens = concat({iou_token, mask_tokens}, 0).reshape({1, 1 + kMasks, 256});
   const Tensor tokens =
       concat({add(output_tokens, zeros({batch, 1, 1}, sparse.dtype(), sparse.device())), sparse}, 1);
-  // Every prompt gets its own copy of the image, because the transformer writes into it.
-  const Tensor image = add(add(embedding, dense), zeros({batch, 1, 1, 1}, sparse.dtype(), sparse.device()));
-
-  Tensor queries = tokens, keys = image.reshape({batch, side * side, 256});
+  // Until the first block has written into it, all prompts share one image, and its projections with it.
+  const Tensor image = add(embedding, dense);
+  Tensor queries = tokens, keys = image.reshape({image.dim(0), side * side, 256});
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     const Scope part("block", static_cast<i64>(i));
     blocks[i](queries, keys, tokens, grid_encoding);
@@ -72,7 +73,7 @@ Masks MaskDecoder::operator()(const Tensor& embedding, const Tensor& grid_encodi
   });
 
   const Tensor upscaled = within("upscale", [&] {
-    return gelu(upscale2(gelu(upscale_norm(upscale1(keys.reshape({batch, side, side, 256}))))));
+    return upscale2(gelu(upscale_norm(upscale1(keys.reshape({batch, side, side, 256})))), Act::gelu);
   });
   const i64 first = wanted == MaskSet::multi ? 1 : 0, end = wanted == MaskSet::single ? 1 : kMasks;
   const i64 count = end - first;

@@ -29,8 +29,8 @@ struct TwoWayBlock {
   bool first;  // the first block's self-attention has neither positional encoding nor residual
 
   explicit TwoWayBlock(bool is_first) : first(is_first) {}
-  // queries [B,T,256] and keys [B,4096,256] are updated; the positional encodings are added where attention
-  // needs them.
+  // queries [B,T,256] and keys [B or 1,4096,256] are updated, keys to [B,4096,256]; the positional encodings
+  // are added where attention needs them.
   void operator()(Tensor& queries, Tensor& keys, const Tensor& query_pe, const Tensor& key_pe) const;
   void collect(Params& params, const std::string& prefix);
 };
