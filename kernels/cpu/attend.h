@@ -9,6 +9,8 @@
 // Logits are kept in base 2, times log2 e: a power of 2 is cheaper than one of e, and the factor hides in the
 // scale.
 
+namespace {
+
 constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
 constexpr i64 kKeyBlock = 256;
 constexpr i64 kMaxHead = 256;  // largest head dimension
@@ -194,7 +196,7 @@ struct Added {
 // A strip's logits before the exponential: times scale, plus what is added. Lanes from n to the end of the
 // last vector become -inf, so what is added need only be readable there. The largest of row i to tops[i].
 template <class Tile, bool adds>
-static void raise(float* s, Added add, int rows, i64 n, float scale, float* tops) {
+void raise(float* s, Added add, int rows, i64 n, float scale, float* tops) {
   vf all[Tile::kRows];
   const vf lowest = splat(-__builtin_inff());
   const auto beyond =
@@ -222,7 +224,7 @@ static void raise(float* s, Added add, int rows, i64 n, float scale, float* tops
 // Weights 2^(logit - top) of a strip from its logits, in place, as words for the second product; the sum of
 // row i to sums[i].
 template <class Tile>
-static void weigh(float* s, int rows, i64 n, const float* tops, float* sums) {
+void weigh(float* s, int rows, i64 n, const float* tops, float* sums) {
   vf all[Tile::kRows];
   for (int i = 0; i < rows; ++i, s += kAStride) {
     const vf top = splat(tops[i]);
@@ -256,8 +258,8 @@ static void weigh(float* s, int rows, i64 n, const float* tops, float* sums) {
 // key0 + n. finish(t, o, factor, lse) takes the d results of query t before their multiplication by factor,
 // and the natural log of the softmax denominator.
 template <class Tile, class Add, class Finish>
-static void attend(const Unit<Tile>& unit, i64 begin, i64 end, float scale,
-                   const AttendBuffers<Tile>& buffers, const Add& add, const Finish& finish) {
+void attend(const Unit<Tile>& unit, i64 begin, i64 end, float scale, const AttendBuffers<Tile>& buffers,
+            const Add& add, const Finish& finish) {
   const int rows = static_cast<int>(end - begin);
   const i64 d = unit.d, words_d = words_of<Tile>(d), words_keys = words_of<Tile>(unit.keys);
   const auto logits = [](const Added& added, int count, i64 n, float factor, float* s, float* top) {
@@ -307,3 +309,5 @@ template <class T>
 BP_INLINE void store_row(T* to, const float* from, float factor, i64 n) {
   each_vector(n, [&](i64 i, i64 part) { store(to + i, factor * load(from + i), part); });
 }
+
+}  // namespace

@@ -5,6 +5,8 @@
 // needs no sums across lanes. Everything of a group of kNR queries stays in L1. Both products are f32, also
 // of bf16: transposing the queries costs as much as they do.
 
+namespace {
+
 constexpr i64 kFewKeys = 16;
 constexpr i64 kQueriesPerTask = 128;
 
@@ -48,7 +50,7 @@ BP_INLINE void soften_columns(float* s, i64 keys, i64 columns, float scale, floa
 
 // Packs the keys and values of heads [first, last) of a batch entry.
 template <class T>
-static void pack_few_keys(const k::Attention& p, i64 batch, i64 first, i64 last, const FewKeysBuffers& m) {
+void pack_few_keys(const k::Attention& p, i64 batch, i64 first, i64 last, const FewKeysBuffers& m) {
   for (i64 h = first; h < last; ++h) {
     const T* const key = static_cast<const T*>(p.k) + batch * p.k_batch + h * p.d;
     const T* const value = static_cast<const T*>(p.v) + batch * p.v_batch + h * p.d;
@@ -62,8 +64,8 @@ static void pack_few_keys(const k::Attention& p, i64 batch, i64 first, i64 last,
 
 // `count` <= kNR queries from t on of head h; k and v are those of the head, rows `v_ld` apart.
 template <class T>
-static void attend_few_keys(const k::Attention& p, i64 batch, i64 h, i64 t, i64 count, const float* k,
-                            const float* v, i64 v_ld, const FewKeysBuffers& m) {
+void attend_few_keys(const k::Attention& p, i64 batch, i64 h, i64 t, i64 count, const float* k,
+                     const float* v, i64 v_ld, const FewKeysBuffers& m) {
   const T* const q = static_cast<const T*>(p.q) + batch * p.q_batch + t * p.q_row + h * p.d;
   for (i64 i = 0; i < count; i += kLanes) {
     const T* rows[kLanes];
@@ -84,11 +86,12 @@ static void attend_few_keys(const k::Attention& p, i64 batch, i64 h, i64 t, i64 
   for (i64 i = 0; i < count; ++i) {
     store_row(to + i * p.heads * p.d, m.o + i * m.ld, 1.0f, p.d);
     if (p.lse) p.lse[(batch * p.heads + h) * p.nq + t + i] = lse[i];
+    if (t + kNR + i < p.nq) fetch(q + (kNR + i) * p.q_row, p.d);
   }
 }
 
 template <class T>
-static void run_few_keys(const k::Attention& p) {
+void run_few_keys(const k::Attention& p) {
   const i64 tasks = blocks_of(p.nq, kQueriesPerTask);
   parallel_for(p.batch * tasks, 1, [&](i64 first, i64 last) {
     const FewKeysBuffers m(scratch<float>(5, FewKeysBuffers::size(p.d)), p.d);
@@ -106,3 +109,5 @@ static void run_few_keys(const k::Attention& p) {
     }
   });
 }
+
+}  // namespace

@@ -18,8 +18,10 @@
 #include "kernels/cpu/attend_few_keys.h"
 #include "kernels/cpu/table.h"
 
+namespace {
+
 template <class Tile, class T>
-static void run_tiles(const k::Attention& p) {
+void run_tiles(const k::Attention& p) {
   using Buffers = AttendBuffers<Tile>;
   const auto* q = static_cast<const T*>(p.q);
   const auto* key = static_cast<const T*>(p.k);
@@ -50,10 +52,12 @@ static void run_tiles(const k::Attention& p) {
 }
 
 template <class T>
-static void run(const k::Attention& p) {
+void run(const k::Attention& p) {
   if (p.nk <= kFewKeys && p.nq >= kNR) return run_few_keys<T>(p);
   with_tile<T>([&](auto tile) { run_tiles<decltype(tile), T>(p); });
 }
+
+}  // namespace
 
 void attention(const k::Attention& p) {
   if (p.dtype == DType::bf16)

@@ -21,6 +21,8 @@
 #include "kernels/cpu/window_positions.h"
 #include "kernels/cpu/table.h"
 
+namespace {
+
 constexpr i64 kSharedTokens = 1024;  // from here on one window is work for all threads
 
 template <class Tile, class T>
@@ -124,9 +126,11 @@ struct WindowUnits {
 };
 
 template <class T>
-static void run(const k::WindowAttention& p) {
+void run(const k::WindowAttention& p) {
   with_tile<T>([&](auto tile) { WindowUnits<decltype(tile), T>{p}.run(); });
 }
+
+}  // namespace
 
 void window_attention(const k::WindowAttention& p) {
   if (p.dtype == DType::bf16)

@@ -6,6 +6,8 @@
 // TinyViT's table, mirrored to [dy][win_w - 1 + dx], is read at win_w - 1 - qx. Rows are written with whole
 // vectors in ascending order, each overwriting what the one before wrote too far.
 
+namespace {
+
 constexpr i64 round_up(i64 n, i64 step) {
   return (n + step - 1) / step * step;
 }
@@ -147,3 +149,5 @@ struct Positions {
     rows = all;
   }
 };
+
+}  // namespace
