@@ -91,9 +91,9 @@ class Pool {
     detail::RangeFn fn = nullptr;
     const void* body = nullptr;
   };
-  // About 20 us: kernels of one network follow one another within less, and a sleeping worker costs more to
-  // wake.
-  static constexpr int kSpins = 1000;
+  // About 100 us: kernels of one network follow one another within less, and waking a worker takes 25 us,
+  // which is all the work that some kernels have.
+  static constexpr int kSpins = 4000;
   static void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();

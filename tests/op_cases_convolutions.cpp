@@ -11,12 +11,20 @@ void add_conv2d(std::vector<Case>& cases) {
     Act act = Act::none;
     int samples = 20;
   };
-  const Size sizes[] = {
-      {1, 5, 7, 3, 4, 3, 3, 1, 1, true},      {2, 9, 6, 5, 7, 3, 3, 2, 1, true, Act::gelu},
-      {1, 33, 34, 3, 8, 16, 16, 16, 0, true}, {2, 6, 8, 1, 4, 2, 2, 2, 0, true, Act::relu},
-      {1, 1, 1, 3, 2, 3, 3, 1, 1, false},     {2, 4, 3, 2, 3, 1, 1, 1, 0, true, Act::gelu},
-      {1, 7, 6, 2, 3, 1, 1, 2, 0, false},     {1, 3, 2, 17, 5, 5, 3, 1, 3, true},
-      {2, 7, 5, 33, 19, 3, 3, 2, 1, false},   {3, 60, 61, 8, 3, 3, 3, 1, 1, true, Act::none, 4}};
+  const Size sizes[] = {{1, 5, 7, 3, 4, 3, 3, 1, 1, true},
+                        {2, 9, 6, 5, 7, 3, 3, 2, 1, true, Act::gelu},
+                        {1, 33, 34, 3, 8, 16, 16, 16, 0, true},
+                        {2, 6, 8, 1, 4, 2, 2, 2, 0, true, Act::relu},
+                        {1, 1, 1, 3, 2, 3, 3, 1, 1, false},
+                        {2, 4, 3, 2, 3, 1, 1, 1, 0, true, Act::gelu},
+                        {1, 7, 6, 2, 3, 1, 1, 2, 0, false},
+                        {1, 3, 2, 17, 5, 5, 3, 1, 3, true},
+                        {2, 7, 5, 33, 19, 3, 3, 2, 1, false},
+                        {3, 60, 61, 8, 3, 3, 3, 1, 1, true, Act::none, 4},
+                        {2, 6, 13, 21, 1, 3, 3, 1, 1, true, Act::gelu},
+                        {1, 9, 20, 7, 1, 3, 3, 2, 1, false},
+                        {1, 5, 3, 4, 1, 5, 5, 1, 2, true},
+                        {1, 7, 6, 3, 1, 6, 5, 1, 2, true}};
   for (const Size& s : sizes) {
     std::vector<Shape> inputs{{s.n, s.h, s.w, s.c}, {s.o, s.kh, s.kw, s.c}};
     if (s.bias) inputs.push_back({s.o});

@@ -11,6 +11,7 @@
 
 #include "kernels/cpu/isa_begin.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu/conv2d_direct.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/transpose.h"
 #include "kernels/cpu/product_pack.h"
@@ -229,9 +230,11 @@ void run(const k::Conv2dBackward& p) {
 }  // namespace
 
 void conv2d(const k::Conv2d& p) {
+  if (conv2d_direct(p)) return;
   p.dtype == DType::f32 ? run<float>(p) : run<bf16>(p);
 }
 void conv2d_backward(const k::Conv2dBackward& p) {
+  if (conv2d_direct(p)) return;
   p.dtype == DType::f32 ? run<float>(p) : run<bf16>(p);
 }
 #include "kernels/cpu/isa_end.h"

@@ -57,6 +57,26 @@ BP_INLINE void store_part(T* p, vf x, i64 n) {
   for (i64 i = 0; i < n; ++i) p[i] = buffer[i];
 }
 
+#if BP_ISA_LEVEL == 512
+BP_INLINE vf load_part(const float* p, i64 n) {
+  return __builtin_ia32_loadups512_mask(p, vf{}, static_cast<std::uint16_t>((1u << n) - 1));
+}
+BP_INLINE void store_part(float* p, vf x, i64 n) {
+  __builtin_ia32_storeups512_mask(p, x, static_cast<std::uint16_t>((1u << n) - 1));
+}
+#elif BP_ISA_LEVEL == 2
+BP_INLINE vi first_mask(i64 n) {
+  const vi lane{0, 1, 2, 3, 4, 5, 6, 7};
+  return lane < static_cast<std::int32_t>(n);
+}
+BP_INLINE vf load_part(const float* p, i64 n) {
+  return __builtin_ia32_maskloadps256(reinterpret_cast<const vf*>(p), first_mask(n));
+}
+BP_INLINE void store_part(float* p, vf x, i64 n) {
+  __builtin_ia32_maskstoreps256(reinterpret_cast<vf*>(p), first_mask(n), x);
+}
+#endif
+
 // The same for n up to kLanes.
 template <class T>
 BP_INLINE vf load(const T* p, i64 n) {
