@@ -74,17 +74,6 @@ BP_INLINE vi lane_numbers(std::index_sequence<lane...>) {
   return vi{static_cast<std::int32_t>(lane)...};
 }
 
-// Asks for a row of n numbers that is needed soon. In assembly, because g++ removes loops of nothing but
-// __builtin_prefetch.
-template <class T>
-BP_INLINE void fetch(const T* row, i64 n) {
-  for (i64 i = 0; i < n; i += 64 / static_cast<i64>(sizeof(T))) {
-#if BP_ISA_LEVEL != 0
-    asm volatile("prefetcht0 %0" : : "m"(row[i]));
-#endif
-  }
-}
-
 // kLanes rows of d elements, transposed: words [words][kNR].
 template <int pair, class T>
 BP_INLINE void pack_columns(const T* const (&rows)[kLanes], i64 d, i64 words, Word* to) {

@@ -29,7 +29,8 @@ static void run(const k::AttentionBackward& args) {
         load_row(m.v + t * p.d, at(p.v, p.v_batch, p.v_row, t), p.d);
       }
       attend_backward({p.nq, p.nk, p.d, p.scale, m.q, m.k, m.v, m.dout, p.lse + u * p.nq, nullptr, m.dq, m.dk,
-                       m.dv, m.p, m.dl});
+                       m.dv, m.p, m.dl},
+                      [](int) {});
       const auto write = [&](void* base, i64 tokens, const float* from) {
         for (i64 t = 0; t < tokens; ++t)
           store_row(static_cast<T*>(base) + (b * tokens + t) * channels + offset, from + t * p.d, p.d);

@@ -40,9 +40,8 @@ BP_INLINE void product(const float* a, bool ta, const float* b, bool tb, float* 
           .dtype = DType::f32});
 }
 
-static void attend_backward(const UnitBackward& u) {
-  product(u.q, false, u.k, true, u.p, u.nq, u.nk, u.d, u.scale);
-  product(u.dout, false, u.v, true, u.dl, u.nq, u.nk, u.d, 1.0f);
+// p from logits to P, dl from dP to dL.
+static void logit_gradients(const UnitBackward& u) {
   for (i64 i = 0; i < u.nq; ++i) {
     float* p = u.p + i * u.nk;
     float* dl = u.dl + i * u.nk;
@@ -70,8 +69,22 @@ static void attend_backward(const UnitBackward& u) {
         store_part(dl + j, load_part(p + j, left) * (load_part(dl + j, left) - delta), left);
     }
   }
+}
+
+// Calls meanwhile(stage) for stages 0 to kBackwardStages - 1 as the work goes on.
+constexpr int kBackwardStages = 5;
+template <class Meanwhile>
+static void attend_backward(const UnitBackward& u, const Meanwhile& meanwhile) {
+  meanwhile(0);
+  product(u.q, false, u.k, true, u.p, u.nq, u.nk, u.d, u.scale);
+  meanwhile(1);
+  product(u.dout, false, u.v, true, u.dl, u.nq, u.nk, u.d, 1.0f);
+  logit_gradients(u);
+  meanwhile(2);
   product(u.p, true, u.dout, false, u.dv, u.nk, u.d, u.nq, 1.0f);
+  meanwhile(3);
   product(u.dl, false, u.k, false, u.dq, u.nq, u.d, u.nk, u.scale);
+  meanwhile(4);
   product(u.dl, true, u.q, false, u.dk, u.nk, u.d, u.nq, u.scale);
 }
 
@@ -95,6 +108,7 @@ template <class T>
 BP_INLINE void load_row(float* to, const T* from, i64 n) {
   for (i64 i = 0; i < n; ++i) to[i] = to_f32(from[i]);
 }
+
 template <class T>
 BP_INLINE void store_row(T* to, const float* from, i64 n) {
   i64 i = 0;

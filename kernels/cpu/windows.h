@@ -28,11 +28,17 @@ struct Windows {
   };
   // Of all tokens of a window.
   void places(i64 image, i64 wy, i64 wx, Place* to) const {
+    each_token(image, wy, wx, [&](i64 t, i64 token) {
+      to[t] = {row(token, 0, 0), token < 0 ? nullptr : static_cast<T*>(p.y) + token * channels};
+    });
+  }
+  // body(t, index(image, wy, wx, t)) for all tokens t of a window.
+  template <class Body>
+  void each_token(i64 image, i64 wy, i64 wx, const Body& body) const {
+    i64 t = 0;
     for (i64 y = wy * p.win_h; y < (wy + 1) * p.win_h; ++y)
-      for (i64 x = wx * p.win_w; x < (wx + 1) * p.win_w; ++x) {
-        const i64 token = y < p.h && x < p.w ? (image * p.h + y) * p.w + x : -1;
-        *to++ = {row(token, 0, 0), token < 0 ? nullptr : static_cast<T*>(p.y) + token * channels};
-      }
+      for (i64 x = wx * p.win_w; x < (wx + 1) * p.win_w; ++x)
+        body(t++, y < p.h && x < p.w ? (image * p.h + y) * p.w + x : -1);
   }
   // part 0, 1, 2: q, k, v.
   const T* row(i64 token, i64 head, int part) const {
