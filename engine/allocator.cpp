@@ -36,10 +36,10 @@ class Cache {
   void* take(std::size_t bytes) {
     std::lock_guard lock(mutex_);
     const std::size_t size = size_of_block(bytes, device_);
-    // A cached block may be up to an eighth larger than asked for. The last one given back is the likeliest to
-    // be in the processor's caches still.
+    // A cached block may be up to an eighth larger than asked for, or four times where another one would have
+    // to go for a new one. The last one given back is the likeliest to be in the processor's caches still.
     auto it = free_.lower_bound(size);
-    if (it != free_.end() && it->first <= size + size / 8) {
+    if (it != free_.end() && it->first <= (beyond_limit(size) ? 4 * size : size + size / 8)) {
       it = std::prev(free_.upper_bound(it->first));
       void* block = it->second;
       stats_.cached -= it->first;
@@ -107,9 +107,11 @@ class Cache {
 
   // Blocks of sizes that are no longer wanted are given back, largest first, before the process grows much
   // beyond what it has needed at once. A steady state never comes here: every request finds a block.
+  bool beyond_limit(std::size_t wanted) const {
+    return stats_.live + stats_.cached + wanted > most_live_ + most_live_ / 4 + kSlack;
+  }
   void trim(std::size_t wanted) {
-    const std::size_t limit = most_live_ + most_live_ / 4 + kSlack;
-    while (!free_.empty() && stats_.live + stats_.cached + wanted > limit) {
+    while (!free_.empty() && beyond_limit(wanted)) {
       const auto largest = std::prev(free_.end());
       give_back(largest->second);
       stats_.cached -= largest->first;
