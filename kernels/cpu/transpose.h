@@ -1,6 +1,7 @@
 // Transposes squares of 32-bit numbers in registers. Included inside the level's namespace, after simd.h.
 
-typedef std::int32_t vi_any __attribute__((vector_size(BP_VECTOR_BYTES), aligned(4), may_alias));
+// Of f32, and of bf16 two by two.
+typedef std::int32_t vi_any __attribute__((vector_size(BP_VECTOR_BYTES), aligned(2), may_alias));
 
 // Exchanges the off-diagonal quarters of every square of 2 half x 2 half numbers.
 template <int half>
