@@ -173,8 +173,7 @@ TEST_CASE("attention's AMX rungs ask for AMX") {
   const auto& ladders = cpu::ladders();
   k::WindowAttention grid = p;
   grid.bias = nullptr;
-  CHECK(ladders.attention_relpos.rungs[7].takes(grid) ==
-        (cpu::has_amx() && cpu::has_avx512()));
+  CHECK(ladders.attention_relpos.rungs[7].takes(grid) == (cpu::has_amx() && cpu::has_avx512()));
   CHECK(ladders.window_attention.rungs[6].takes(p) == (cpu::has_amx() && cpu::has_avx512()));
 }
 #endif
