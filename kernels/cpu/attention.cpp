@@ -14,7 +14,6 @@
 #include "kernels/cpu/transpose.h"
 #include "kernels/cpu/product_pack.h"
 #include "kernels/cpu/product_tiles.h"
-#include "kernels/cpu/fetch.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/attend_few_keys.h"
 #include "kernels/cpu/table.h"

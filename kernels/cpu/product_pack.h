@@ -102,7 +102,5 @@ static void pack_strip(const k::Matmul& p, const T* a, i64 row, i64 rows, i64 k0
 // Asks for part `part` of `parts` of `rows` rows of n elements, to be packed soon.
 template <class T>
 BP_INLINE void prefetch_rows(const T* from, i64 stride, i64 n, i64 rows, i64 part, i64 parts) {
-  for (i64 r = rows * part / parts; r < rows * (part + 1) / parts; ++r)
-    for (i64 i = 0; i < n; i += 64 / static_cast<i64>(sizeof(T)))
-      __builtin_prefetch(from + r * stride + i, 0, 2);
+  for (i64 r = rows * part / parts; r < rows * (part + 1) / parts; ++r) fetch_to_l2(from + r * stride, n);
 }

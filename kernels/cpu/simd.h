@@ -248,3 +248,24 @@ BP_INLINE vf sigmoid(vf x) {
 BP_INLINE vf activate(k::Act act, vf x) {
   return act == k::Act::gelu ? gelu(x) : act == k::Act::relu ? relu(x) : x;
 }
+
+// Asks the first-level cache, or the second, for a row ahead of its use. In assembly, because
+// g++ removes loops of nothing but __builtin_prefetch.
+template <class T>
+BP_INLINE void fetch(const T* row, i64 n) {
+  for (i64 i = 0; i < n; i += 64 / static_cast<i64>(sizeof(T))) {
+    [[maybe_unused]] const T& line = row[i];
+#if BP_ISA_LEVEL != 0
+    asm volatile("prefetcht0 %0" : : "m"(line));
+#endif
+  }
+}
+template <class T>
+BP_INLINE void fetch_to_l2(const T* row, i64 n) {
+  for (i64 i = 0; i < n; i += 64 / static_cast<i64>(sizeof(T))) {
+    [[maybe_unused]] const T& line = row[i];
+#if BP_ISA_LEVEL != 0
+    asm volatile("prefetcht1 %0" : : "m"(line));
+#endif
+  }
+}

@@ -16,7 +16,6 @@
 #include "kernels/cpu/transpose.h"
 #include "kernels/cpu/product_pack.h"
 #include "kernels/cpu/product_tiles.h"
-#include "kernels/cpu/fetch.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/windows.h"
 #include "kernels/cpu/window_positions.h"

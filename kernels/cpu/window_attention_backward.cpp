@@ -12,7 +12,6 @@
 
 #include "kernels/cpu/isa_begin.h"
 #include "kernels/cpu/simd.h"
-#include "kernels/cpu/fetch.h"
 #include "kernels/cpu/windows.h"
 #include "kernels/cpu/table.h"
 #include "kernels/cpu/attention_backward.h"
