@@ -95,6 +95,30 @@ TEST_CASE("products of bf16 by AMX, on its stand-in") {
   check_all<bf16>();
 }
 
+TEST_CASE("a row of a product does not depend on how many rows there are") {
+  const i64 n = 77, depth = 451, most = 30;
+  const auto check = [&](auto zero, DType dtype) {
+    using T = decltype(zero);
+    const auto a = matrix<T>(most * depth, 1), b = matrix<T>(n * depth, 2);
+    const auto rows = [&](i64 m) {
+      std::vector<T> c(static_cast<std::size_t>(m * n));
+      k::Matmul p{};
+      p.a = a.data(), p.b = b.data(), p.c = c.data(), p.m = m, p.n = n, p.k = depth, p.tb = true;
+      p.lda = depth, p.ldb = depth, p.ldc = n, p.batch = 1, p.alpha = 1, p.dtype = dtype;
+      cpu::kernels().matmul(p);
+      return c;
+    };
+    const auto all = rows(most);
+    for (i64 m : {1, 2, 7, 8, 9, 14, 15}) {
+      CAPTURE(m);
+      const auto some = rows(m);
+      CHECK(std::memcmp(some.data(), all.data(), some.size() * sizeof(T)) == 0);
+    }
+  };
+  check(0.0f, DType::f32);
+  check(bf16{}, DType::bf16);
+}
+
 TEST_CASE("products do not depend on the number of threads") {
   const Shape s{150, 130, 900};
   for (bool ta : {false, true}) {

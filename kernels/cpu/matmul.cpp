@@ -18,7 +18,9 @@
 template <class T>
 static void run(const k::Matmul& p) {
   if (p.ta && !p.tb) return matmul_tn(p);
-  if (p.tb && !p.ta && p.m <= kFewRows) return matmul_few_rows(p);
+  // Not where bf16 has a unit of its own, which adds in another order.
+  const bool as_tiles_do = std::is_same_v<T, float> || !(bf16_dot() || bf16_amx());
+  if (p.tb && !p.ta && p.m <= kFewRows && as_tiles_do) return matmul_few_rows(p);
   with_tile<T>([&](auto tile) { multiply<decltype(tile), T, T>(p, Matrix<decltype(tile), T>{p}); });
 }
 

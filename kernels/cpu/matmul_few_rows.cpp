@@ -1,6 +1,6 @@
 // A B^T for few rows of A, as the mask decoder's tokens are: nothing is packed, since every weight is used
-// only a few times. B's rows stream by once, kLanes of them at a time, and meet every row of A while they are
-// in L1; the sums over lanes of kLanes columns are one transposition.
+// only a few times. Squares of B are transposed in registers, so that lanes are columns and the terms of an
+// element are added in the order of k, as the tiles do: a row's result must not depend on how many there are.
 #include <algorithm>
 
 #include "kernels/kernels.h"
@@ -14,38 +14,25 @@
 
 namespace {
 
-constexpr i64 kColumns = 4 * kLanes;            // of C at once: a row is finished in whole vectors
-constexpr i64 kWork = 1 << 16;                  // multiply-adds that are worth another thread
-constexpr i64 kDepth = 1024 / kLanes * kLanes;  // in depth at once: kLanes rows of B stay in L1
+constexpr i64 kColumns = 4 * kLanes;  // of C at once: a row is finished in whole vectors
+constexpr i64 kWork = 1 << 16;        // multiply-adds that are worth another thread
 
-// sums[j] (+)= a . b_j over k elements, for kLanes rows of B, of which `columns` exist.
+// sums[i][j] = a_i . b_j over k elements, for kLanes rows of B, of which `columns` exist.
 template <class T>
-BP_INLINE void dots(const T* a, const T* b, i64 ldb, i64 columns, i64 k, float* sums, bool add) {
-  vi acc[kLanes];
-  vf sum[kLanes] = {};
-  i64 q = 0;
-  if (columns == kLanes) {
-    for (; q + kLanes <= k; q += kLanes) {
-      const vf x = load(a + q);
-#pragma GCC unroll 16
-      for (int j = 0; j < kLanes; ++j) sum[j] += x * load(b + j * ldb + q);
+void dots(const k::Matmul& p, const T* a, const T* b, i64 columns, float (*sums)[kColumns]) {
+  vf sum[kFewRows] = {};
+  for (i64 q = 0; q < p.k; q += kLanes) {
+    const i64 depth = std::min<i64>(kLanes, p.k - q);
+    vi square[kLanes];
+    for (i64 j = 0; j < kLanes; ++j)
+      square[j] = j < columns ? reinterpret_cast<vi>(load(b + j * p.ldb + q, depth)) : vi{};
+    transpose(square);
+    for (i64 r = 0; r < depth; ++r) {
+      const vf column = reinterpret_cast<vf>(square[r]);
+      for (i64 i = 0; i < p.m; ++i) sum[i] += splat(to_f32(a[i * p.lda + q + r])) * column;
     }
-    if (q < k) {
-      const vf x = load_part(a + q, k - q);
-#pragma GCC unroll 16
-      for (int j = 0; j < kLanes; ++j) sum[j] += x * load_part(b + j * ldb + q, k - q);
-    }
-  } else {
-    for (i64 j = 0; j < columns; ++j)
-      each_vector(k, [&](i64 i, i64 part) { sum[j] += load(a + i, part) * load(b + j * ldb + i, part); });
   }
-#pragma GCC unroll 16
-  for (int j = 0; j < kLanes; ++j) acc[j] = reinterpret_cast<vi>(sum[j]);
-  transpose(acc);
-  vf total = add ? load(sums) : vf{};
-#pragma GCC unroll 16
-  for (int j = 0; j < kLanes; ++j) total += reinterpret_cast<vf>(acc[j]);
-  store(sums, total);
+  for (i64 i = 0; i < p.m; ++i) store(sums[i], sum[i]);
 }
 
 template <class T>
@@ -62,10 +49,8 @@ void run(const k::Matmul& p) {
       for (i64 column = begin; column < end; column += kColumns) {
         const i64 columns = std::min(kColumns, end - column);
         for (i64 j = 0; j < columns; j += kLanes)
-          for (i64 k0 = 0; k0 == 0 || k0 < p.k; k0 += kDepth)
-            for (i64 i = 0; i < p.m; ++i)
-              dots(a + i * p.lda + k0, b + (column + j) * p.ldb + k0, p.ldb,
-                   std::min<i64>(kLanes, columns - j), std::min(kDepth, p.k - k0), sums[i] + j, k0 > 0);
+          dots(p, a, b + (column + j) * p.ldb, std::min<i64>(kLanes, columns - j),
+               reinterpret_cast<float(*)[kColumns]>(&sums[0][j]));
         for (i64 i = 0; i < p.m; ++i) {
           const i64 at = i * p.ldc + column;
           finish_row(p, sums[i], columns, bias ? bias + column : nullptr, residual ? residual + at : nullptr,
