@@ -38,7 +38,6 @@ def parse():
     parser.add_argument("--only", default=",".join(SIDES), help=f"sides that run, of {','.join(SIDES)}")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--compile", action="store_true", help="torch.compile as one more way of PyTorch's, minutes to begin with")
     parser.add_argument("--folder", default=str(ROOT / "build"), help="for peers-venv and peers-data: weights, exported networks")
     parser.add_argument("--json", metavar="FILE", help="results; cases that FILE holds already stay unless they ran again")
     parser.add_argument("--add", action="store_true", help="rounds to those that --json's FILE holds, where the sides are the same")
@@ -84,7 +83,7 @@ def make_side(name, case, folder, args):
         return Ours(args.binaries, case, weights, dtype, args.threads)
     if name == "ort":
         return OnnxRuntime(case, weights, folder.path, args.threads, folder.choices)
-    return Torch(case, weights, dtype, folder.choices, args.compile)
+    return Torch(case, weights, dtype, folder.choices)
 
 
 def check(outputs):

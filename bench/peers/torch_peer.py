@@ -35,7 +35,7 @@ def build(case, weights, way, assign=False):
 class Candidate:
     """One way of computing a case."""
 
-    def __init__(self, case, weights, dtype, way, layout, compiled=False, assign=False):
+    def __init__(self, case, weights, dtype, way, layout, assign=False):
         self.case, self.dtype = case, dtype
         self.model = build(case, weights, way, assign)
         if not case.training:
@@ -48,15 +48,14 @@ class Candidate:
         self.cotangent = self.inputs.pop("cotangent", None)
         if case.training:
             self.adamw = torch.optim.AdamW(self.model.parameters(), lr=1e-6, weight_decay=0.05)
-        self.call = torch.compile(self.model) if compiled else self.model
 
     def forward(self):
         with torch.inference_mode():
-            return self.call(*self.inputs.values())
+            return self.model(*self.inputs.values())
 
     def gradients(self):
         with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            features = self.call(*self.inputs.values())
+            features = self.model(*self.inputs.values())
         features[3].backward(self.cotangent.to(features[3].dtype))
         return features
 
@@ -80,22 +79,21 @@ class Candidate:
         return {name: t.detach().float().numpy() for name, t in named.items()}
 
 
-def variants(case, compiled):
+def variants(case):
     layouts = ["contiguous"] if "vit_b" in case.net else ["contiguous", "channels last"]
-    return [" ".join(v).strip() for v in itertools.product(["published", "fused"], layouts,
-                                                           ["", "compiled"] if compiled else [""])]
+    return [" ".join(v) for v in itertools.product(["published", "fused"], layouts)]
 
 
 def candidate(case, weights, dtype, variant, assign=False):
-    way, _, rest = variant.partition(" ")
+    way, _, layout = variant.partition(" ")
     return Candidate(case, weights, torch.bfloat16 if dtype == "bf16" else torch.float32, way,
-                     rest.removesuffix(" compiled"), "compiled" in rest, assign)
+                     layout, assign)
 
 
 class Torch:
-    def __init__(self, case, weights, dtype, choices, compiled):
+    def __init__(self, case, weights, dtype, choices):
         """choices: what was found fastest before, by key; extended where this case is new."""
-        names = variants(case, compiled)
+        names = variants(case)
         key = f"PyTorch {torch.__version__} {case.name} {dtype}, {torch.get_num_threads()} threads, {len(names)} ways"
         if key not in choices:
             choices[key] = min((self.trial(candidate(case, weights, dtype, name), case), name) for name in names)[1]

@@ -9,8 +9,8 @@
 
 namespace bp::cpu::amx {
 
-// Switches the stand-in on or off, for tests. While it is on the rungs that use AMX take what they take on a
-// machine that has it.
+// Switches the stand-in on or off, for tests. While it is on, products, attention and the rungs that use AMX
+// take the way that they take on a machine that has it.
 void use_stand_in(bool on);
 bool stand_in();
 
