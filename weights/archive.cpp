@@ -50,9 +50,9 @@ void gather(const Entry& e, To* out, const Convert& convert) {
 }
 
 template <class From>
-Tensor shared_or_gathered(const Entry& e, DType dtype, const std::shared_ptr<const MappedFile>& file) {
+Tensor shared_or_gathered(const Entry& e, DType dtype, std::shared_ptr<const void> pages) {
   if (e.contiguous() && reinterpret_cast<std::uintptr_t>(e.data) % alignof(From) == 0)
-    return from_memory(e.shape, dtype, e.data, file);
+    return from_memory(e.shape, dtype, e.data, std::move(pages));
   Tensor out = empty(e.shape, dtype);
   gather<From>(e, static_cast<From*>(out.raw()), [](From x) { return x; });
   return out;
@@ -141,6 +141,13 @@ bool Entry::contiguous() const {
   return true;
 }
 
+ByteSpan Entry::bytes() const {
+  if (shape.numel() == 0) return {data, 0};
+  i64 last = 0;
+  for (int axis = 0; axis < shape.rank(); ++axis) last += (shape[axis] - 1) * strides[axis];
+  return {data, static_cast<std::size_t>((last + 1) * size_of(dtype))};
+}
+
 Archive::Archive(std::shared_ptr<const MappedFile> file, std::string format, std::vector<Entry> entries,
                  std::map<std::string, std::string> metadata)
     : file_(std::move(file)),
@@ -165,16 +172,17 @@ const Entry& Archive::at(const std::string& name) const {
 
 Tensor Archive::tensor(const std::string& name) const {
   const Entry& e = at(name);
+  const auto pages = MappedFile::hold(file_, e.bytes());
   switch (e.dtype) {
     case FileDType::F32:
-      return shared_or_gathered<float>(e, DType::f32, file_);
+      return shared_or_gathered<float>(e, DType::f32, pages);
     case FileDType::BF16:
-      return shared_or_gathered<bf16>(e, DType::bf16, file_);
+      return shared_or_gathered<bf16>(e, DType::bf16, pages);
     case FileDType::I32:
-      return shared_or_gathered<std::int32_t>(e, DType::i32, file_);
+      return shared_or_gathered<std::int32_t>(e, DType::i32, pages);
     case FileDType::U8:
     case FileDType::BOOL:
-      return shared_or_gathered<u8>(e, DType::u8, file_);
+      return shared_or_gathered<u8>(e, DType::u8, pages);
     case FileDType::F16:
       return converted<std::uint16_t>(e, half_to_f32);
     case FileDType::F64:
@@ -186,6 +194,7 @@ Tensor Archive::tensor(const std::string& name) const {
 
 std::vector<i64> Archive::integers(const std::string& name) const {
   const Entry& e = at(name);
+  const auto pages = MappedFile::hold(file_, e.bytes());
   switch (e.dtype) {
     case FileDType::I64:
       return as_integers<i64>(e);

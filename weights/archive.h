@@ -44,6 +44,7 @@ struct Entry {
   const std::byte* data = nullptr;  // first element; may be unaligned
 
   bool contiguous() const;
+  ByteSpan bytes() const;  // from the first to the last element
 };
 
 // Row-major strides of a shape.
@@ -67,7 +68,8 @@ class Archive {
 
   // F32, BF16, I32, U8 and BOOL (as u8) share the file's memory where they lie contiguous and aligned, and
   // are gathered where not; F16 and F64 become f32. Other types throw. The memory of a shared tensor is
-  // read-only.
+  // read-only. With the last handle to a shared tensor, and once another one is gathered or converted, its
+  // pages of the file leave the resident set.
   Tensor tensor(const std::string& name) const;
   // Row-major values of a tensor of integers (any I, U or BOOL type but U64).
   std::vector<i64> integers(const std::string& name) const;

@@ -22,6 +22,15 @@ std::string reason() {
   return std::strerror(errno);
 }
 
+// Of a private mapping that nobody writes. Advice only: where it is refused, the pages stay.
+void drop_pages(ByteSpan part) {
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<std::uintptr_t>(part.data());
+  const std::uintptr_t begin = (address + page - 1) / page * page,
+                       end = (address + part.size()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
@@ -45,6 +54,15 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+std::shared_ptr<const void> MappedFile::hold(std::shared_ptr<const MappedFile> file, ByteSpan part) {
+  const std::byte *const data = part.data(), *const end = data + part.size();
+  const ByteSpan all = file->bytes();
+  // Elsewhere the pages may be memory that somebody wrote, and dropping them would zero it.
+  require(part.empty() || (data >= all.data() && data <= end && end <= all.data() + all.size()), file->path(),
+          ": asked to hold bytes that are not its own");
+  return {data, [file = std::move(file), part](const void*) { drop_pages(part); }};
 }
 
 OutputFile::OutputFile(const std::string& path) : path_(path) {

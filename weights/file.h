@@ -21,6 +21,12 @@ class MappedFile {
   const std::string& path() const { return path_; }
   ByteSpan bytes() const { return bytes_; }
 
+  // Keeps the file mapped; with the last owner the pages that lie wholly in `part` of bytes() leave this
+  // process's resident set, so that weights that were copied or cast do not stay there beside their copies.
+  // The contents stay: another owner of the same bytes finds them, read from the file or its cache once more.
+  // Throws Error unless the part lies in the file.
+  static std::shared_ptr<const void> hold(std::shared_ptr<const MappedFile> file, ByteSpan part);
+
  private:
   MappedFile() = default;
   std::string path_;
