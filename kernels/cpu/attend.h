@@ -97,52 +97,67 @@ BP_INLINE void pack_columns(const T* const (&rows)[kLanes], i64 d, i64 words, Wo
   }
 }
 
+// Packs rows [begin, end) of a matrix [n,d], whose row t is at row(t), as panels of its transpose: [panel of
+// kNR rows][words of d][kNR]. begin is a multiple of kNR, end too or n.
+template <class Tile, class Row>
+void pack_transposed(i64 begin, i64 end, const Row& row, i64 d, Word* to) {
+  const i64 words = words_of<Tile>(d);
+  for (i64 t = begin; t < end; t += kLanes) {
+    std::remove_cvref_t<decltype(row(t))> rows[kLanes];
+    for (i64 i = 0; i < kLanes; ++i) rows[i] = row(std::min(t + i, end - 1));
+    pack_columns<Tile::kPair>(rows, d, words, to + t / kNR * kNR * words + t % kNR);
+  }
+}
+
+// The same as panels of itself: [panel of kNR columns][words of n][kNR].
+template <class Tile, class Row>
+void pack_straight(i64 begin, i64 end, i64 n, const Row& row, i64 d, Word* panels) {
+  constexpr int pair = Tile::kPair;
+  const i64 words = words_of<Tile>(n), last = end == n ? words : end / pair;
+  for (i64 w = begin / pair; w < last; ++w) {
+    const i64 t = w * pair;
+    const auto* const even = t < end ? row(t) : nullptr;
+    const auto* const odd = pair == 2 && t + 1 < end ? row(t + 1) : nullptr;
+    Word* to = panels + w * kNR;
+    for (i64 c = 0; c < d; c += kNR, to += words * kNR)
+#pragma GCC unroll 2
+      for (i64 i = 0; i < kNR; i += kLanes) {
+        const i64 width = std::min<i64>(kLanes, d - c - i);
+        if (width <= 0) break;
+        store(to + i, even ? words_across<pair>(even + c + i, odd ? odd + c + i : nullptr, width) : vi{});
+      }
+  }
+}
+
+// The same as a strip: [end - begin][kAStride].
+template <class Tile, class Row>
+void pack_strip_rows(i64 begin, i64 end, const Row& row, i64 d, Word* strip) {
+  constexpr int pair = Tile::kPair;
+  for (i64 t = begin; t < end; ++t, strip += kAStride) {
+    const auto* const from = row(t);
+    i64 w = 0;
+    for (; (w + kLanes) * pair <= d; w += kLanes) store(strip + w, whole_words<pair>(from + w * pair));
+    for (; w < words_of<Tile>(d); w += kLanes)
+      store(strip + w, w * pair < d ? words_along<pair>(from + w * pair, d - w * pair) : vi{});
+  }
+}
+
 // The packed keys and values of a unit.
 template <class Tile>
 struct Unit {
   i64 keys, d;
   Word *k, *v;
   static i64 k_size(i64 keys, i64 d) { return blocks_of(keys, kNR) * kNR * words_of<Tile>(d); }
-  static i64 size(i64 keys, i64 d) {
-    return k_size(keys, d) + blocks_of(d, kNR) * kNR * words_of<Tile>(keys);
-  }
+  static i64 v_size(i64 keys, i64 d) { return blocks_of(d, kNR) * kNR * words_of<Tile>(keys); }
+  static i64 size(i64 keys, i64 d) { return k_size(keys, d) + v_size(keys, d); }
   Unit(i64 keys_, i64 d_, Word* memory) : keys(keys_), d(d_), k(memory), v(memory + k_size(keys_, d_)) {}
 
   // Packs keys [begin, end), begin a multiple of kNR, end too or the last; key(t) and value(t) point to the d
   // numbers of token t.
   template <class Key, class Value>
   void pack(i64 begin, i64 end, const Key& key, const Value& value) const {
-    pack_keys(begin, end, key);
-    pack_values(begin, end, value);
-  }
-
- private:
-  template <class Key>
-  void pack_keys(i64 begin, i64 end, const Key& key) const {
-    const i64 words = words_of<Tile>(d);
-    for (i64 t = begin; t < end; t += kLanes) {
-      std::remove_cvref_t<decltype(key(t))> rows[kLanes];
-      for (i64 i = 0; i < kLanes; ++i) rows[i] = key(std::min(t + i, end - 1));
-      pack_columns<Tile::kPair>(rows, d, words, k + t / kNR * kNR * words + t % kNR);
-    }
-  }
-  template <class Value>
-  void pack_values(i64 begin, i64 end, const Value& value) const {
-    constexpr int pair = Tile::kPair;
-    const i64 words = words_of<Tile>(keys), last = end == keys ? words : end / pair;
-    for (i64 w = begin / pair; w < last; ++w) {
-      const i64 t = w * pair;
-      const auto* const even = t < end ? value(t) : nullptr;
-      const auto* const odd = pair == 2 && t + 1 < end ? value(t + 1) : nullptr;
-      Word* to = v + w * kNR;
-      for (i64 c = 0; c < d; c += kNR, to += words * kNR)
-#pragma GCC unroll 2
-        for (i64 i = 0; i < kNR; i += kLanes) {
-          const i64 width = std::min<i64>(kLanes, d - c - i);
-          if (width <= 0) break;
-          store(to + i, even ? words_across<pair>(even + c + i, odd ? odd + c + i : nullptr, width) : vi{});
-        }
-    }
+    pack_transposed<Tile>(begin, end, key, d, k);
+    pack_straight<Tile>(begin, end, keys, value, d, v);
   }
 };
 
@@ -164,15 +179,7 @@ struct AttendBuffers {
 
   template <class Query>
   void pack_queries(i64 begin, i64 end, i64 d, const Query& query) const {
-    constexpr int pair = Tile::kPair;
-    for (i64 t = begin; t < end; ++t) {
-      const auto* const from = query(t);
-      Word* const to = q + (t - begin) * kAStride;
-      i64 w = 0;
-      for (; (w + kLanes) * pair <= d; w += kLanes) store(to + w, whole_words<pair>(from + w * pair));
-      for (; w < words_of<Tile>(d); w += kLanes)
-        store(to + w, w * pair < d ? words_along<pair>(from + w * pair, d - w * pair) : vi{});
-    }
+    pack_strip_rows<Tile>(begin, end, query, d, q);
   }
 };
 
