@@ -41,10 +41,9 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {}, Act act
               const Tensor& residual = {});
 
 // Convolutions. conv2d: x [N,H,W,I], w [O,kh,kw,I], bias [O] or none. depthwise: w [3,3,C], padding 1, stride
-// 1 or 2. conv_transpose2x2: act of stride 2, x [N,H,W,I], w [2,2,O,I] -> [N,2H,2W,O].
+// 1 or 2.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, i64 stride, i64 pad, Act act = Act::none);
 Tensor depthwise(const Tensor& x, const Tensor& w, const Tensor& bias, i64 stride, Act act = Act::none);
-Tensor conv_transpose2x2(const Tensor& x, const Tensor& w, const Tensor& bias, Act act = Act::none);
 
 // Over the last axis; w, b [C]. On channels-last maps this is also SAM's LayerNorm2d.
 Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, float eps);

@@ -52,12 +52,15 @@ struct Conv {  // dense convolution, [N,H,W,in] -> [N,H',W',out]
   }
 };
 
-struct ConvTranspose2x2 {  // stride 2, [N,H,W,in] -> [N,2H,2W,out]
+// Stride 2, so output pixels do not overlap: [..,in] -> [..,4 out], the 2x2 output pixels of a position side
+// by side. What follows pixel by pixel need not know where they lie.
+struct ConvTranspose2x2 {
   i64 in = 0, out = 0;
   Tensor weight{}, bias{};
 
   Tensor operator()(const Tensor& x, Act act = Act::none) const {
-    return conv_transpose2x2(cast(x, weight.dtype()), weight, bias, act);
+    return linear(cast(x, weight.dtype()), weight.reshape({4 * out, in}), concat({bias, bias, bias, bias}, 0),
+                  act);
   }
   void collect(Params& params, const std::string& prefix) {
     params.push_back({prefix + ".weight", {in, out, 2, 2}, Layout::transpose2x2, &weight});

@@ -107,30 +107,6 @@ void add_depthwise(std::vector<Case>& cases) {
   }
 }
 
-void add_conv_transpose(std::vector<Case>& cases) {
-  for (const bool bias : {false, true}) {
-    std::vector<Shape> inputs{{2, 3, 5, 7}, {2, 2, 6, 7}};
-    if (bias) inputs.push_back({6});
-    Case c{text("conv_transpose2x2", bias ? " bias" : ""), inputs,
-           [bias](const Tensors& x) { return conv_transpose2x2(x[0], x[1], bias ? x[2] : Tensor{}); },
-           [bias](const Arrays& x) {
-             Array y(Shape{2, 6, 10, 6});
-             for (i64 n = 0; n < 2; ++n)
-               for (i64 oy = 0; oy < 6; ++oy)
-                 for (i64 ox = 0; ox < 10; ++ox)
-                   for (i64 o = 0; o < 6; ++o) {
-                     double sum = bias ? x[2].at(o) : 0;
-                     for (i64 i = 0; i < 7; ++i)
-                       sum += x[0](n, oy / 2, ox / 2, i) * x[1](oy % 2, ox % 2, o, i);
-                     y(n, oy, ox, o) = sum;
-                   }
-             return y;
-           }};
-    c.terms = 7;
-    cases.push_back(c);
-  }
-}
-
 void add_resize(std::vector<Case>& cases) {
   struct Size {
     i64 n, h, w, c, oh, ow;
@@ -172,7 +148,6 @@ void add_resize(std::vector<Case>& cases) {
 void add_convolutions(std::vector<Case>& cases) {
   add_conv2d(cases);
   add_depthwise(cases);
-  add_conv_transpose(cases);
   add_resize(cases);
 }
 

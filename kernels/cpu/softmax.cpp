@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/isa_begin.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu/transpose.h"
 #include "kernels/cpu/table.h"
 
 namespace {
@@ -32,9 +33,38 @@ void scaled(const float* x, float scale, T* y, i64 n) {
   for (; i < n; ++i) y[i] = from_f32<T>(x[i] * scale);
 }
 
+// Rows that fit a vector: kLanes of them at a time, transposed, so that lanes are rows.
+template <class T>
+void run_narrow(const k::Softmax& p) {
+  const i64 n = p.cols;
+  parallel_for((p.rows + kLanes - 1) / kLanes, 1024 / kLanes, [&](i64 begin, i64 end) {
+    for (i64 first = begin * kLanes; first < std::min(p.rows, end * kLanes); first += kLanes) {
+      const T* x = static_cast<const T*>(p.x) + first * n;
+      T* y = static_cast<T*>(p.y) + first * n;
+      const i64 rows = std::min<i64>(kLanes, p.rows - first);
+      vi square[kLanes] = {};
+      for (i64 r = 0; r < rows; ++r) square[r] = reinterpret_cast<vi>(load(x + r * n, n));
+      transpose(square);
+      vf top = reinterpret_cast<vf>(square[0]), total{};
+      for (i64 i = 1; i < n; ++i) top = max(reinterpret_cast<vf>(square[i]), top);
+      for (i64 i = 0; i < n; ++i) {
+        const vf e = exp(reinterpret_cast<vf>(square[i]) - top);
+        total += e;
+        square[i] = reinterpret_cast<vi>(e);
+      }
+      const vf scale = 1.0f / total;
+      for (i64 i = 0; i < n; ++i) square[i] = reinterpret_cast<vi>(reinterpret_cast<vf>(square[i]) * scale);
+      transpose(square);
+      for (i64 r = 0; r < rows; ++r) store(y + r * n, reinterpret_cast<vf>(square[r]), n);
+    }
+  });
+}
+
 template <class T>
 void run(const k::Softmax& p) {
   const i64 n = p.cols;
+  if (n == 0) return;
+  if (n <= kLanes) return run_narrow<T>(p);
   parallel_for(p.rows, rows_at_once(n), [&](i64 begin, i64 end) {
     float* e = scratch<float>(4, n + kLanes);
     for (i64 r = begin; r < end; ++r) {

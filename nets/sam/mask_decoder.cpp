@@ -1,27 +1,16 @@
 #include "nets/sam/mask_decoder.h"
 
-#include <cmath>
+#include "engine/trace.h"
 
 namespace bp::sam {
+namespace {
 
-Tensor CrossAttention::operator()(const Tensor& queries, const Tensor& keys, const Tensor& values,
-                                  const Tensor& residual) const {
-  constexpr i64 heads = 8;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(q.out / heads));
-  const Tensor attended = attention(q(queries), k(keys), v(values), heads, scale);
-  if (residual && residual.dim(0) != attended.dim(0)) return add(out(attended), residual);
-  return out(attended, Act::none, residual);
-}
+constexpr i64 kGrid = 64;
 
-void CrossAttention::collect(Params& params, const std::string& prefix) {
-  q.collect(params, prefix + ".q_proj");
-  k.collect(params, prefix + ".k_proj");
-  v.collect(params, prefix + ".v_proj");
-  out.collect(params, prefix + ".out_proj");
-}
+}  // namespace
 
-void TwoWayBlock::operator()(Tensor& queries, Tensor& keys, const Tensor& query_pe,
-                             const Tensor& key_pe) const {
+void TwoWayBlock::look(Tensor& queries, const Tensor& keys, const Tensor& keys_at,
+                       const Tensor& query_pe) const {
   if (first) {
     queries = self_attn(queries, queries, queries, {});
   } else {
@@ -29,11 +18,13 @@ void TwoWayBlock::operator()(Tensor& queries, Tensor& keys, const Tensor& query_
     queries = self_attn(q, q, queries, queries);
   }
   queries = norm1(queries);
-
-  const Tensor keys_at = add(keys, key_pe);
   queries = norm2(token_to_image(add(queries, query_pe), keys_at, keys, queries));
   queries = norm3(lin2(lin1(queries, Act::relu), Act::none, queries));
-  keys = norm4(image_to_token(keys_at, add(queries, query_pe), queries, keys));
+}
+
+Tensor TwoWayBlock::write(const Tensor& queries, const Tensor& keys, const Tensor& keys_at,
+                          const Tensor& query_pe) const {
+  return norm4(image_to_token(keys_at, add(queries, query_pe), queries, keys));
 }
 
 void TwoWayBlock::collect(Params& params, const std::string& prefix) {
@@ -57,33 +48,67 @@ void Mlp3::collect(Params& params, const std::string& prefix) {
 Masks MaskDecoder::operator()(const Tensor& embedding, const Tensor& grid_encoding, const Tensor& sparse,
                               const Tensor& dense, MaskSet wanted) const {
   const Scope decoder("decoder");
-  const i64 batch = sparse.dim(0), side = embedding.dim(1);
+  const i64 batch = sparse.dim(0);
   const Tensor output_tokens = concat({iou_token, mask_tokens}, 0).reshape({1, 1 + kMasks, 256});
   const Tensor tokens =
       concat({add(output_tokens, zeros({batch, 1, 1}, sparse.dtype(), sparse.device())), sparse}, 1);
   // Until the first block has written into it, all prompts share one image, and its projections with it.
   const Tensor image = add(embedding, dense);
-  Tensor queries = tokens, keys = image.reshape({image.dim(0), side * side, 256});
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    const Scope part("block", static_cast<i64>(i));
-    blocks[i](queries, keys, tokens, grid_encoding);
+  const Tensor keys = image.reshape({image.dim(0), image.dim(1) * image.dim(2), 256});
+  const Tensor keys_at = add(keys, grid_encoding);
+  Tensor queries = tokens;
+  {
+    const Scope part("block", 0);
+    blocks[0].look(queries, keys, keys_at, tokens);
+  }
+
+  // After that each has a map of its own, of 4 MB: on a processor one prompt after another finds it in the
+  // cache.
+  const bool in_turns = batch > 1 && tokens.device().type == Device::Type::cpu && !tracing();
+  if (!in_turns) return finish(queries, tokens, keys, keys_at, grid_encoding, wanted);
+  std::vector<Tensor> logits, iou;
+  for (i64 b = 0; b < batch; ++b) {
+    const auto own = [b](const Tensor& x) { return x.dim(0) == 1 ? x : x.slice(b, b + 1); };
+    const Masks one = finish(own(queries), own(tokens), own(keys), own(keys_at), grid_encoding, wanted);
+    logits.push_back(one.logits);
+    iou.push_back(one.iou);
+  }
+  return {concat(logits, 0), concat(iou, 0)};
+}
+
+Masks MaskDecoder::finish(Tensor queries, const Tensor& tokens, Tensor keys, Tensor keys_at,
+                          const Tensor& grid_encoding, MaskSet wanted) const {
+  const i64 batch = queries.dim(0), side = kGrid;
+  {
+    const Scope part("block", 0);
+    keys = blocks[0].write(queries, keys, keys_at, tokens);
+  }
+  {
+    const Scope part("block", 1);
+    keys_at = add(keys, grid_encoding);
+    blocks[1].look(queries, keys, keys_at, tokens);
+    keys = blocks[1].write(queries, keys, keys_at, tokens);
   }
   queries = within("final_attention", [&] {
     return final_norm(final_attn(add(queries, tokens), add(keys, grid_encoding), keys, queries));
   });
 
+  // All of it goes pixel by pixel; only the logits are put where they belong.
+  const i64 pixels = 16 * side * side;
   const Tensor upscaled = within("upscale", [&] {
-    return upscale2(gelu(upscale_norm(upscale1(keys.reshape({batch, side, side, 256})))), Act::gelu);
+    const Tensor twice = upscale1(keys).reshape({batch, pixels / 4, upscale1.out});
+    return upscale2(gelu(upscale_norm(twice)), Act::gelu).reshape({batch, pixels, upscale2.out});
   });
   const i64 first = wanted == MaskSet::multi ? 1 : 0, end = wanted == MaskSet::single ? 1 : kMasks;
   const i64 count = end - first;
   std::vector<Tensor> weights;
   for (i64 m = first; m < end; ++m)
     weights.push_back(hypernetworks[static_cast<std::size_t>(m)](slice(queries, 1, 1 + m, 2 + m)));
-  const Tensor logits =
-      matmul(concat(weights, 1), upscaled.reshape({batch, 16 * side * side, 32}), false, true);
+  const Tensor logits = matmul(concat(weights, 1), upscaled, false, true);
+  // The axes are the 64 x 64 grid and, twice, the row and the column in a square of two.
+  const Tensor placed = permute(logits.reshape({batch * count * side, side, 2, 2, 2, 2}), {0, 2, 4, 1, 3, 5});
   const Tensor iou = iou_head(slice(queries, 1, 0, 1)).reshape({batch, kMasks});
-  return {logits.reshape({batch, count, 4 * side, 4 * side}), slice(iou, 1, first, end)};
+  return {placed.reshape({batch, count, 4 * side, 4 * side}), slice(iou, 1, first, end)};
 }
 
 void MaskDecoder::collect(Params& params, const std::string& prefix) {

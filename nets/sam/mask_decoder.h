@@ -5,22 +5,9 @@
 #include <vector>
 
 #include "nets/layers.h"
+#include "nets/sam/cross_attention.h"
 
 namespace bp::sam {
-
-struct CrossAttention {  // 8 heads of inner / 8
-  Linear q, k, v, out;
-
-  explicit CrossAttention(i64 inner)
-      : q{.in = 256, .out = inner},
-        k{.in = 256, .out = inner},
-        v{.in = 256, .out = inner},
-        out{.in = inner, .out = 256} {}
-  // residual is added to the result, if given.
-  Tensor operator()(const Tensor& queries, const Tensor& keys, const Tensor& values,
-                    const Tensor& residual) const;
-  void collect(Params& params, const std::string& prefix);
-};
 
 struct TwoWayBlock {
   CrossAttention self_attn{256}, token_to_image{128}, image_to_token{128};
@@ -29,9 +16,11 @@ struct TwoWayBlock {
   bool first;  // the first block's self-attention has neither positional encoding nor residual
 
   explicit TwoWayBlock(bool is_first) : first(is_first) {}
-  // queries [B,T,256] and keys [B or 1,4096,256] are updated, keys to [B,4096,256]; the positional encodings
-  // are added where attention needs them.
-  void operator()(Tensor& queries, Tensor& keys, const Tensor& query_pe, const Tensor& key_pe) const;
+  // queries [B,T,256] look at themselves and at keys [B or 1,4096,256] and are updated; then keys are, to
+  // [B,4096,256]. The positional encodings are added where attention needs them; keys_at is keys with theirs.
+  void look(Tensor& queries, const Tensor& keys, const Tensor& keys_at, const Tensor& query_pe) const;
+  Tensor write(const Tensor& queries, const Tensor& keys, const Tensor& keys_at,
+               const Tensor& query_pe) const;
   void collect(Params& params, const std::string& prefix);
 };
 
@@ -73,6 +62,11 @@ struct MaskDecoder {
   Masks operator()(const Tensor& embedding, const Tensor& grid_encoding, const Tensor& sparse,
                    const Tensor& dense, MaskSet wanted) const;
   void collect(Params& params, const std::string& prefix);
+
+ private:
+  // All from where the first block has looked at the image.
+  Masks finish(Tensor queries, const Tensor& tokens, Tensor keys, Tensor keys_at, const Tensor& grid_encoding,
+               MaskSet wanted) const;
 };
 
 }  // namespace bp::sam
