@@ -51,6 +51,7 @@ Tensor& Tensor::requires_grad(bool on) {
   require(!t.node, "requires_grad: ", t.shape, " is the result of an op, not a leaf");
   require(t.dtype == DType::f32 || t.dtype == DType::bf16, "requires_grad: dtype ", name_of(t.dtype));
   t.requires_grad = on;
+  if (on) t.packed.reset();
   return *this;
 }
 

@@ -31,6 +31,13 @@ void to_dtype(const Params& params, DType dtype) {
   }
 }
 
+void pack(const Params& params) {
+  for (const Param& p : params) {
+    if (p.layout == Layout::as_is && p.shape.rank() == 2) p.tensor->pack(p.shape[0]);
+    if (p.layout == Layout::transpose2x2) p.tensor->pack(4 * p.shape[1]);
+  }
+}
+
 Tensor to_ours(const Tensor& published, Layout layout) {
   const Shape& s = published.shape();
   switch (layout) {

@@ -35,6 +35,10 @@ void to_device(const Params& params, Device device);
 // Turns every trained parameter into `dtype`; statistics stay f32.
 void to_dtype(const Params& params, DType dtype);
 
+// Packs (Tensor::pack) the weights of products and of transposed convolutions, for inference; those of
+// ConvBn::fold() are packed there.
+void pack(const Params& params);
+
 // A tensor in published layout, in ours (the same handle where nothing changes), and back.
 Tensor to_ours(const Tensor& published, Layout layout);
 Tensor to_published(const Tensor& ours, const Shape& published, Layout layout);

@@ -23,6 +23,13 @@ Tensor view_of(const Tensor& x, Shape shape, std::size_t offset) {
   return TensorAccess::make(std::move(view));
 }
 
+// The same elements in the same order, so what was packed holds for it too.
+Tensor whole_view_of(const Tensor& x, Shape shape) {
+  Tensor view = view_of(x, shape, impl(x).offset);
+  impl(view).packed = impl(x).packed;
+  return view;
+}
+
 template <class T>
 T* typed(const Tensor& x, DType wanted) {
   require(x.dtype() == wanted, "tensor ", x.shape(), ": read as ", name_of(wanted), ", but it holds ",
@@ -106,7 +113,7 @@ Tensor Tensor::reshape(Shape wanted) const {
   }
   if (open >= 0 && known > 0) wanted[open] = numel() / known;
   require(wanted.numel() == numel(), "reshape: ", shape(), " to ", wanted);
-  Tensor y = view_of(*this, wanted, impl(*this).offset);
+  Tensor y = whole_view_of(*this, wanted);
   if (bp::tracks_grad({*this}))
     record(y, {*this}, [from = shape()](const Tensor& dy) { return Gradients{dy.reshape(from)}; });
   return y;
@@ -139,7 +146,23 @@ Tensor Tensor::operator[](i64 i) const {
 }
 
 Tensor Tensor::detach() const {
-  return view_of(*this, shape(), impl(*this).offset);
+  return whole_view_of(*this, shape());
+}
+
+void Tensor::pack(i64 rows) {
+  const auto& table = kernels(device());
+  require(!tracks_grad(), "pack: ", shape(), " is being trained");
+  require(rows > 0 && numel() % rows == 0, "pack: ", shape(), " as ", rows, " rows");
+  if (!table.pack_weight) return;
+  const i64 depth = numel() / rows;
+  const Tensor data = empty({table.packed_bytes(rows, depth, dtype())}, DType::u8, device());
+  table.pack_weight({raw(), data.raw(), rows, depth, dtype()});
+  impl(*this).packed = std::make_shared<const detail::Packed>(detail::Packed{data, rows});
+}
+
+const void* Tensor::packed(i64 rows) const {
+  const auto& p = impl(*this).packed;
+  return p && p->rows == rows ? p->data.raw() : nullptr;
 }
 
 bool Tensor::same_storage(const Tensor& other) const {
@@ -207,6 +230,7 @@ Tensor to(const Tensor& x, Device device) {
 void copy_into(const Tensor& into, const Tensor& from) {
   require(into.shape() == from.shape() && into.dtype() == from.dtype(), "copy_into: ", name_of(from.dtype()),
           " ", from.shape(), " into ", name_of(into.dtype()), " ", into.shape());
+  impl(into).packed.reset();
   const auto bytes = static_cast<std::size_t>(from.numel()) * size_of(from.dtype());
   if (bytes == 0) return;
   const Device host, a = from.device(), b = into.device();

@@ -52,6 +52,12 @@ class Tensor {
   Tensor grad() const;  // of a leaf after backward(); undefined before
   void zero_grad();
 
+  // A frozen weight of linear() or conv2d(), seen as [rows, numel / rows]: keeps a copy beside itself in the
+  // order in which the device's products read it, where there is such an order. The copy goes along with
+  // reshape() and detach(); it is gone once the weight asks for gradients or copy_into() writes into it.
+  void pack(i64 rows);
+  const void* packed(i64 rows) const;  // that copy, or null
+
   bool same_storage(const Tensor& other) const;
 
  private:

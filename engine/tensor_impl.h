@@ -14,6 +14,12 @@ struct Node {
   int part = 0;             // of the network (engine/profile.h)
 };
 
+// A weight's copy in the order of its device's products (kernels.h, PackWeight).
+struct Packed {
+  Tensor data;
+  i64 rows = 0;
+};
+
 struct TensorImpl {
   std::shared_ptr<void> storage;
   std::size_t offset = 0;  // bytes
@@ -24,6 +30,7 @@ struct TensorImpl {
   bool requires_grad = false;  // a leaf that wants a gradient
   std::shared_ptr<Node> node;  // null for leaves
   Tensor grad;
+  std::shared_ptr<const Packed> packed;
 };
 
 }  // namespace detail

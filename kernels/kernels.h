@@ -84,6 +84,16 @@ struct Matmul {  // C = act(alpha op(A) op(B) + bias) + residual, or C += alpha 
   Act act;
   bool accumulate;  // excludes bias, act and residual
   DType dtype;
+  const void* packed = nullptr;  // what PackWeight made of b [n,k] with tb, or null; b is there in any case
+};
+// A weight [rows,depth] in the order in which matmul (as b with tb) and conv2d read it, so that they need not
+// reorder it in every call. The order belongs to the dtype and the table of kernels, packed_bytes is its
+// size.
+struct PackWeight {
+  const void* weight;
+  void* packed;
+  i64 rows, depth;
+  DType dtype;
 };
 
 struct Softmax {  // over the last axis
@@ -168,6 +178,7 @@ struct Conv2d {  // x [n,h,w,c], weight [o,kh,kw,c], bias [o] or null -> y [n,oh
   i64 n, h, w, c, o, kh, kw, stride, pad;
   Act act;
   DType dtype;
+  const void* packed = nullptr;  // what PackWeight made of weight [o,kh*kw*c], or null
 };
 struct Conv2dBackward {  // dx, dweight: each may be null
   const void *x, *weight, *dy;
@@ -325,6 +336,9 @@ struct Kernels {
   void (*normalize_pad)(const NormalizePad&);
   void (*squared_norms)(const SquaredNorms&);
   void (*adamw)(const AdamW&);
+  // Both null where weights are read as they are.
+  i64 (*packed_bytes)(i64 rows, i64 depth, DType dtype) = nullptr;
+  void (*pack_weight)(const PackWeight&) = nullptr;
 };
 
 }  // namespace bp::k

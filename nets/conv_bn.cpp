@@ -45,6 +45,7 @@ void ConvBn::fold(DType dtype) {
   const Shape along = depthwise ? Shape{1, 1, out} : Shape{out, 1, 1, 1};
   const Tensor plain = cast(weight, DType::f32);
   folded_weight = cast(mul(plain, from_values(along, scale, DType::f32, weight.device())), dtype);
+  if (!depthwise) folded_weight.pack(out);
   folded_bias = from_values({out}, shift, dtype, weight.device());
 }
 

@@ -119,6 +119,53 @@ TEST_CASE("a row of a product does not depend on how many rows there are") {
   check(bf16{}, DType::bf16);
 }
 
+TEST_CASE("a weight that was packed before gives the same bits as one that was not") {
+  const auto check = [&](auto zero, DType dtype) {
+    using T = decltype(zero);
+    const auto table = cpu::kernels();
+    for (const Shape& s : kShapes) {
+      const i64 h = 3, w = 4, side = 3;  // and as a convolution of k channels
+      const auto a = matrix<T>(s.m * s.k, 1), b = matrix<T>(s.n * s.k, 2), image = matrix<T>(h * w * s.k, 3),
+                 kernel = matrix<T>(s.n * side * side * s.k, 4);
+      const auto packed = [&](const std::vector<T>& weight) {
+        const i64 depth = static_cast<i64>(weight.size()) / s.n;
+        std::vector<char> bytes(static_cast<std::size_t>(table.packed_bytes(s.n, depth, dtype)));
+        table.pack_weight({weight.data(), bytes.data(), s.n, depth, dtype});
+        return bytes;
+      };
+      // The weight itself is no longer there to be read.
+      const auto product = [&](const std::vector<T>& weight, const void* order) {
+        std::vector<T> c(static_cast<std::size_t>(s.m * s.n));
+        k::Matmul p{};
+        p.a = a.data(), p.b = weight.data(), p.c = c.data(), p.m = s.m, p.n = s.n, p.k = s.k, p.tb = true;
+        p.lda = s.k, p.ldb = s.k, p.ldc = s.n, p.batch = 1, p.alpha = 1, p.dtype = dtype, p.packed = order;
+        table.matmul(p);
+        return c;
+      };
+      const auto convolution = [&](const std::vector<T>& weight, const void* order) {
+        std::vector<T> y(static_cast<std::size_t>(h * w * s.n));
+        table.conv2d({image.data(), weight.data(), nullptr, y.data(), 1, h, w, s.k, s.n, side, side, 1, 1,
+                      k::Act::none, dtype, order});
+        return y;
+      };
+      CAPTURE(s.m);
+      CAPTURE(s.n);
+      CAPTURE(s.k);
+      const auto same = [](const std::vector<T>& x, const std::vector<T>& y) {
+        return std::memcmp(x.data(), y.data(), x.size() * sizeof(T)) == 0;
+      };
+      const std::vector<T> none(b.size()), no_kernel(kernel.size());
+      CHECK(same(product(b, nullptr), product(none, packed(b).data())));
+      if (s.n > 1) CHECK(same(convolution(kernel, nullptr), convolution(no_kernel, packed(kernel).data())));
+    }
+  };
+  check(0.0f, DType::f32);
+  check(bf16{}, DType::bf16);
+  if (!cpu::has_avx512()) return;
+  const AmxStandIn amx;
+  check(bf16{}, DType::bf16);
+}
+
 TEST_CASE("products do not depend on the number of threads") {
   const Shape s{150, 130, 900};
   for (bool ta : {false, true}) {

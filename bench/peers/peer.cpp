@@ -68,6 +68,7 @@ class Trunk final : public Net {
     load(params_, ArchiveSource(open_archive(weights)), {.own = true});
     net_.fold(dtype);
     adamw_.emplace(rounded(), [](const Param&) { return Group{}; });
+    pack(params_);
   }
 
   void batch(const Archive& archive) override {
@@ -112,6 +113,7 @@ class Trunk final : public Net {
     if (on == training_) return;
     training_ = on;
     require_grad(params_, on);
+    if (!on) pack(params_);
     net_.train(on);
   }
 

@@ -19,7 +19,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, i64 stride, 
   const i64 oh = (x.dim(1) + 2 * pad - kh) / stride + 1, ow = (x.dim(2) + 2 * pad - kw) / stride + 1;
   Tensor y = empty({x.dim(0), oh, ow, o}, x.dtype(), x.device());
   kernels(x).conv2d({x.raw(), w.raw(), raw_or_null(bias), y.raw(), x.dim(0), x.dim(1), x.dim(2), x.dim(3), o,
-                     kh, kw, stride, pad, act, x.dtype()});
+                     kh, kw, stride, pad, act, x.dtype(), w.packed(o)});
   trace("conv2d", y, y.numel() * kh * kw * x.dim(3), {w, bias});
   if (track)
     record(y, {x, w, bias},

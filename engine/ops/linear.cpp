@@ -39,7 +39,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, Act act, con
                      .residual = raw_or_null(residual),
                      .act = act,
                      .accumulate = false,
-                     .dtype = x.dtype()});
+                     .dtype = x.dtype(),
+                     .packed = w.packed(out)});
   trace("linear", y, y.numel() * in, {w, bias});
   if (track)
     record(y, {x, w, bias, residual},

@@ -137,7 +137,7 @@ void run(const k::Conv2d& p) {
   m.a = p.x, m.b = p.weight, m.c = p.y, m.bias = p.bias;
   m.m = g.pixels(), m.n = p.o, m.k = g.patch(), m.tb = true;
   m.ldb = g.patch(), m.ldc = p.o;
-  m.batch = 1, m.alpha = 1, m.act = p.act, m.dtype = p.dtype;
+  m.batch = 1, m.alpha = 1, m.act = p.act, m.dtype = p.dtype, m.packed = p.packed;
   if (m.m == 0 || m.n == 0) return;
   with_tile<T>([&](auto tile) { multiply<decltype(tile), T, T>(m, Patches<decltype(tile), T>{g}); });
 }

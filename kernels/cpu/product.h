@@ -9,6 +9,15 @@
 constexpr i64 kBlockPanels = 12;  // 384 columns: the panels of one block of k stay in L2
 constexpr i64 kBlockRows = 16 * kMR;
 
+// All panels of op(B).
+template <class Tile, class T>
+static void pack_all(const k::Matmul& p, const T* b, Word* packed) {
+  const i64 words = words_of<Tile>(p.k);
+  parallel_for(blocks_of(p.n, kNR), 1, [&](i64 begin, i64 end) {
+    pack_panels<Tile::kPair>(p, b, begin, end, 0, p.k, words, packed + begin * kNR * words);
+  });
+}
+
 // C = op(A) op(B) and so on, as p says, where rows_of has the strips of op(A): pack(a, row, rows, k0, kn,
 // words, strip) fills one for the batch that begins at a; prefetch() asks for part `part` of `parts` of what
 // the next one will read. C, bias and residual are of type Out.
@@ -21,7 +30,8 @@ static void multiply(const k::Matmul& p, const Rows& rows_of) {
   const i64 wanted = 4 * threads();
   const i64 block_strips = std::clamp<i64>(strips * column_blocks / wanted, 1, kBlockRows / kRows);
   const i64 row_blocks = blocks_of(strips, block_strips);
-  Word* const packed = scratch<Word>(3, std::max<i64>(1, panels * kNR * words));
+  Word* const scratch_panels = p.packed ? nullptr : scratch<Word>(3, std::max<i64>(1, panels * kNR * words));
+  const Word* const packed = p.packed ? static_cast<const Word*>(p.packed) : scratch_panels;
 
   for (i64 batch = 0; batch < p.batch; ++batch) {
     const T* a = static_cast<const T*>(p.a) + batch * p.a_batch;
@@ -29,10 +39,7 @@ static void multiply(const k::Matmul& p, const Rows& rows_of) {
     Out* c = static_cast<Out*>(p.c) + batch * p.c_batch;
     const Out* residual = p.residual ? static_cast<const Out*>(p.residual) + batch * p.c_batch : nullptr;
     const Out* bias = static_cast<const Out*>(p.bias);
-    if (batch == 0 || p.b_batch != 0)
-      parallel_for(panels, 1, [&](i64 begin, i64 end) {
-        pack_panels<Tile::kPair>(p, b, begin, end, 0, p.k, words, packed + begin * kNR * words);
-      });
+    if (scratch_panels && (batch == 0 || p.b_batch != 0)) pack_all<Tile>(p, b, scratch_panels);
 
     parallel_for(row_blocks * column_blocks, 1, [&](i64 begin, i64 end) {
       float* const block = scratch<float>(6, block_strips * kRows * ld);

@@ -40,6 +40,8 @@ const k::Kernels& table() {
       .normalize_pad = normalize_pad,
       .squared_norms = squared_norms,
       .adamw = adamw,
+      .packed_bytes = packed_bytes,
+      .pack_weight = pack_weight,
   };
   return kernels;
 }

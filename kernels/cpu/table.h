@@ -8,6 +8,8 @@ void unary_backward(const k::UnaryBackward&);
 void binary(const k::Binary&);
 void sum_to(const k::SumTo&);
 void matmul(const k::Matmul&);
+i64 packed_bytes(i64 rows, i64 depth, DType dtype);
+void pack_weight(const k::PackWeight&);
 void softmax(const k::Softmax&);
 void softmax_backward(const k::SoftmaxBackward&);
 void layer_norm(const k::LayerNorm&);

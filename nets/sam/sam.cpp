@@ -48,6 +48,11 @@ void Sam::prepare(Device device, DType encoder) {
   round_to(params(), encoder);
   to_device(params(), device);
   grid_encoding_ = prompt_encoder_.grid_encoding();
+  // Where products have few rows. With ViT's 4096 a copy of its weights would gain nothing.
+  Params few_rows;
+  mask_decoder_.collect(few_rows, "");
+  if (auto* mobile = std::get_if<MobileEncoder>(&encoder_)) mobile->trunk.collect(few_rows);
+  pack(few_rows);
 }
 
 Tensor Sam::encode(const Tensor& image) const {

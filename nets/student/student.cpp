@@ -49,6 +49,7 @@ void Student::prepare(Device device, DType dtype) {
   trunk.fold(dtype);
   fusion.fold(dtype);
   round_to(params(), dtype);
+  pack(params());
 }
 
 void Student::train(bool on) {
