@@ -117,8 +117,10 @@ void run(const k::BatchNorm& p) {
       p.stats[cols + i] = 1 / __builtin_sqrtf(p.running_var[i] + p.eps);
     }
   }
-  const float *mean = p.stats, *rstd = p.stats + cols;
   const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
+  const float* const mean = p.stats;
+  float *const scale = scratch<float>(1, 2 * cols), *const bias = scale + cols;
+  for (i64 i = 0; i < cols; ++i) scale[i] = p.stats[cols + i] * to_f32(w[i]), bias[i] = to_f32(b[i]);
   const Chunks chunks(p.rows, cols);
   const bool past_caches = streams(static_cast<T*>(p.y), p.rows * cols, cols);
   with_activation(p.act, [&](auto activation) {
@@ -127,8 +129,7 @@ void run(const k::BatchNorm& p) {
         const T* x = static_cast<const T*>(p.x) + r * cols;
         T* y = static_cast<T*>(p.y) + r * cols;
         const auto value = [&](i64 i, i64 n) __attribute__((always_inline)) {
-          const vf scale = load(rstd + i, n) * load(w + i, n);
-          return activation((load(x + i, n) - load(mean + i, n)) * scale + load(b + i, n));
+          return activation((load(x + i, n) - load(mean + i, n)) * load(scale + i, n) + load(bias + i, n));
         };
         if (past_caches)
           for (i64 i = 0; i < cols; i += kLanes) store_past(y + i, value(i, kLanes));
@@ -150,26 +151,26 @@ BP_INLINE void with_slope(k::Act act, F f) {
     f([](vf) { return splat(1.0f); });
 }
 
-// Sums [2,cols] over a chunk of rows, of g = dy act'(x' w + b) and of g x'.
+// Sums [2,cols] over a chunk of rows, of g = dy act'(x' w + b) and of g (x - mean).
 template <class T, class Slope>
 void chunk_sums(const k::BatchNormBackward& p, i64 first, i64 rows, Slope slope, float* sums) {
   const i64 cols = p.cols;
   const T *x = static_cast<const T*>(p.x) + first * cols, *dy = static_cast<const T*>(p.dy) + first * cols;
   const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
   each_columns(cols, [&](i64 i, auto vectors, i64 n) {
-    vf mean[vectors], rstd[vectors], weight[vectors], bias[vectors], sum[vectors] = {}, product[vectors] = {};
+    vf mean[vectors], scale[vectors], bias[vectors], sum[vectors] = {}, product[vectors] = {};
     for (int v = 0; v < vectors; ++v) {
       const i64 at = i + v * kLanes;
-      mean[v] = load(p.stats + at, n), rstd[v] = load(p.stats + cols + at, n);
-      weight[v] = load(w + at, n), bias[v] = load(b + at, n);
+      mean[v] = load(p.stats + at, n), scale[v] = load(p.stats + cols + at, n) * load(w + at, n);
+      bias[v] = load(b + at, n);
     }
     for (i64 r = 0; r < rows; ++r)
       for (int v = 0; v < vectors; ++v) {
         const i64 at = r * cols + i + v * kLanes;
-        const vf normal = (load(x + at, n) - mean[v]) * rstd[v];
-        const vf d = load(dy + at, n) * slope(normal * weight[v] + bias[v]);
+        const vf centred = load(x + at, n) - mean[v];
+        const vf d = load(dy + at, n) * slope(centred * scale[v] + bias[v]);
         sum[v] += d;
-        product[v] += d * normal;
+        product[v] += d * centred;
       }
     for (int v = 0; v < vectors; ++v) {
       store(sums + i + v * kLanes, sum[v], n);
@@ -180,34 +181,39 @@ void chunk_sums(const k::BatchNormBackward& p, i64 first, i64 rows, Slope slope,
 
 // With x' = (x - mean) rstd and g = dy act'(x' w + b): db = sum(g), dw = sum(g x'), and dx = w rstd (g -
 // mean(g) - x' mean(g x')) where mean and rstd are those of the batch, else w rstd g. The second pass takes
-// the slope again: that costs less than writing g and reading it.
+// the slope again: that costs less than writing g and reading it. What it multiplies by is made once per
+// channel: dx = scale g - (x - mean) slant - offset.
 template <class T>
 void run(const k::BatchNormBackward& p) {
   const i64 cols = p.cols;
+  const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
   const float *mean = p.stats, *rstd = p.stats + cols;
   const Chunks chunks(p.rows, cols);
   float* const partial = scratch<float>(0, chunks.count * 2 * cols);
-  float *const sum_g = scratch<float>(1, 2 * cols), *const sum_gx = sum_g + cols;
   with_slope(p.act, [&](auto slope) {
     parallel_for(chunks.count, 1, [&](i64 begin, i64 end) {
       for (i64 c = begin; c < end; ++c)
         chunk_sums<T>(p, chunks.first(c), chunks.length(c), slope, partial + c * 2 * cols);
     });
   });
+  float *const sums = scratch<float>(1, 6 * cols), *const scale = sums + 2 * cols, *const bias = scale + cols,
+               *const slant = bias + cols, *const offset = slant + cols;
   parallel_for(2 * cols, 64, [&](i64 begin, i64 end) {
     each_vector(end - begin, [&](i64 i, i64 n) {
       vf sum{};
       for (i64 c = 0; c < chunks.count; ++c) sum += load(partial + c * 2 * cols + begin + i, n);
-      store(sum_g + begin + i, sum, n);
+      store(sums + begin + i, sum, n);
     });
   });
+  const float share = p.training ? 1.0f / static_cast<float>(p.rows) : 0.0f;
   for (i64 i = 0; i < cols; ++i) {
-    if (p.db) static_cast<T*>(p.db)[i] = from_f32<T>(sum_g[i]);
-    if (p.dw) static_cast<T*>(p.dw)[i] = from_f32<T>(sum_gx[i]);
+    const float sum_g = sums[i], sum_gx = sums[cols + i] * rstd[i];
+    if (p.db) static_cast<T*>(p.db)[i] = from_f32<T>(sum_g);
+    if (p.dw) static_cast<T*>(p.dw)[i] = from_f32<T>(sum_gx);
+    scale[i] = rstd[i] * to_f32(w[i]), bias[i] = to_f32(b[i]);
+    slant[i] = scale[i] * rstd[i] * (share * sum_gx), offset[i] = scale[i] * (share * sum_g);
   }
   if (!p.dx) return;
-  const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
-  const float share = p.training ? 1.0f / static_cast<float>(p.rows) : 0.0f;
   const bool past_caches = streams(static_cast<T*>(p.dx), p.rows * cols, cols);
   with_slope(p.act, [&](auto slope) {
     chunks.backwards([&](i64 first, i64 rows) {
@@ -215,11 +221,9 @@ void run(const k::BatchNormBackward& p) {
         const T *x = static_cast<const T*>(p.x) + r * cols, *dy = static_cast<const T*>(p.dy) + r * cols;
         T* dx = static_cast<T*>(p.dx) + r * cols;
         const auto value = [&](i64 i, i64 n) __attribute__((always_inline)) {
-          const vf s = load(rstd + i, n), weight = load(w + i, n);
-          const vf normal = (load(x + i, n) - load(mean + i, n)) * s;
-          const vf g = load(dy + i, n) * slope(normal * weight + load(b + i, n));
-          const vf through = share * (load(sum_g + i, n) + normal * load(sum_gx + i, n));
-          return weight * s * (g - through);
+          const vf centred = load(x + i, n) - load(mean + i, n), multiplier = load(scale + i, n);
+          const vf g = load(dy + i, n) * slope(centred * multiplier + load(bias + i, n));
+          return multiplier * g - (centred * load(slant + i, n) + load(offset + i, n));
         };
         if (past_caches)
           for (i64 i = 0; i < cols; i += kLanes) store_past(dx + i, value(i, kLanes));
