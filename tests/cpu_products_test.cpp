@@ -2,6 +2,7 @@
 // rows, odd sizes, both types, and AMX on its stand-in. Beside sums in f64.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -117,6 +118,30 @@ TEST_CASE("a row of a product does not depend on how many rows there are") {
   };
   check(0.0f, DType::f32);
   check(bf16{}, DType::bf16);
+}
+
+TEST_CASE("a product does not depend on how far apart the rows of A lie") {
+  // All of k in one block, two blocks of it, and a C that is larger than the second-level caches.
+  for (const Shape& s : {Shape{61, 77, 500}, Shape{47, 400, 900}, Shape{2100, 510, 40}}) {
+    CAPTURE(s.k);
+    const auto b = matrix<float>(s.n * s.k, 2), extra = matrix<float>(s.m * s.n, 3);
+    const auto product = [&](i64 lda) {
+      std::vector<float> a(static_cast<std::size_t>(s.m * lda)), c(extra.size());
+      const auto numbers = matrix<float>(s.m * s.k, 1);
+      for (i64 i = 0; i < s.m; ++i) std::copy_n(numbers.data() + i * s.k, s.k, a.data() + i * lda);
+      k::Matmul p{};
+      p.a = a.data(), p.b = b.data(), p.c = c.data(), p.bias = b.data(), p.residual = extra.data();
+      p.m = s.m, p.n = s.n, p.k = s.k, p.tb = true, p.lda = lda, p.ldb = s.k, p.ldc = s.n;
+      p.batch = 1, p.alpha = 1, p.act = k::Act::gelu, p.dtype = DType::f32;
+      cpu::kernels().matmul(p);
+      return c;
+    };
+    const auto dense = product(s.k);
+    for (i64 lda : {s.k + 7, i64{1024}}) {
+      CAPTURE(lda);
+      CHECK(product(lda) == dense);
+    }
+  }
 }
 
 TEST_CASE("a weight that was packed before gives the same bits as one that was not") {

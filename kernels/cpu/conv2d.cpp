@@ -54,6 +54,15 @@ BP_INLINE void copy(const From* from, To* to, i64 n) {
     for (; i < n; ++i) to[i] = from_f32<To>(to_f32(from[i]));
   }
 }
+// The same where up to a vector after the n elements may be written as well. Runs are short: a call of memcpy
+// takes longer than the copy.
+template <class From, class To>
+BP_INLINE void copy_over(const From* from, To* to, i64 n) {
+  if constexpr (std::is_same_v<From, bf16> && std::is_same_v<To, bf16>)
+    copy(from, to, n);
+  else
+    each_vector(n, [&](i64 i, i64 part) { store(to + i, load(from + i, part)); });
+}
 template <class T>
 BP_INLINE void zero(T* to, i64 n) {
   for (i64 i = 0; i < n; ++i) to[i] = T{};
@@ -98,9 +107,10 @@ struct Patches {
 
   void pack(const T* x, i64 row, i64 rows, i64 k0, i64 kn, i64 words, Word* strip) const {
     i64 ox = row % g.ow, oy = row / g.ow % g.oh, n = row / (g.ow * g.oh);
+    const i64 ky = k0 / (g.kw * g.c);
     for (i64 i = 0; i < rows; ++i, strip += kAStride) {
       To* const to = reinterpret_cast<To*>(strip);
-      pack_patch(x + n * g.h * g.w * g.c, oy * g.stride - g.pad, ox * g.stride - g.pad, k0, k0 + kn, to);
+      pack_patch(x + n * g.h * g.w * g.c, oy * g.stride - g.pad, ox * g.stride - g.pad, ky, k0, k0 + kn, to);
       zero(to + kn, words * Tile::kPair - kn);
       if (++ox < g.ow) continue;
       ox = 0;
@@ -108,22 +118,24 @@ struct Patches {
       oy = 0, ++n;
     }
   }
+  static constexpr bool kInPlace = false;
+  static bool in_place() { return false; }
   // Neighbouring patches share what they read.
   void prefetch(const T*, i64, i64, i64, i64, i64, i64) const {}
 
  private:
-  // Elements [begin, end) of the patch whose corner is (iy, ix).
-  BP_INLINE void pack_patch(const T* image, i64 iy, i64 ix, i64 begin, i64 end, To* to) const {
+  // Elements [begin, end) of the patch whose corner is (iy, ix); begin lies in its row ky.
+  BP_INLINE void pack_patch(const T* image, i64 iy, i64 ix, i64 ky, i64 begin, i64 end, To* to) const {
     const i64 run = g.kw * g.c;
     // Columns of the patch that lie inside the image: [left, right).
     const i64 left = std::min(g.kw, std::max<i64>(0, -ix)), right = std::max(left, std::min(g.kw, g.w - ix));
-    for (i64 ky = begin / run; ky * run < end; ++ky) {
+    for (; ky * run < end; ++ky) {
       const i64 first = std::max<i64>(0, begin - ky * run), last = std::min(run, end - ky * run), y = iy + ky;
       const bool inside = y >= 0 && y < g.h;
       const i64 from = inside ? std::clamp(left * g.c, first, last) : last,
                 until = inside ? std::clamp(right * g.c, first, last) : last;
       zero(to, from - first);
-      if (until > from) copy(image + (y * g.w + ix) * g.c + from, to + (from - first), until - from);
+      if (until > from) copy_over(image + (y * g.w + ix) * g.c + from, to + (from - first), until - from);
       zero(to + (until - first), last - until);
       to += last - first;
     }

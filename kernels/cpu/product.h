@@ -1,13 +1,16 @@
 // The product as matmul and conv2d do it. Included inside the level's namespace, after product_tiles.h.
 //
 // B is packed whole into panels of kNR columns (once for all batches if they share it); then blocks of C are
-// computed independently: per block of k, strips of A are packed into L1 and run along the panels, adding
-// into a buffer of the block in L2; the epilogue (alpha, bias, activation, residual, conversion) reads it
-// after the last block. The order of additions within an element depends on k alone, not on how C is cut up
-// or on the number of threads. Scratch slots: 3 (panels), 6 (block of C), 7 (strip of A).
+// computed independently: per block of k, strips of A are packed into L1, or read where they are, and run
+// along the panels. A tile's sums go to a small buffer, to one of the whole block in L2 where k has several
+// blocks; after the last the epilogue (alpha, bias, activation, residual, conversion) takes them tile by
+// tile, so that its loads and stores spread over the arithmetic. The order of additions within an element
+// depends on k alone, not on how C is cut up or on the number of threads. Scratch slots: 3 (panels), 6
+// (sums), 7 (strip of A).
 
 constexpr i64 kBlockPanels = 12;  // 384 columns: the panels of one block of k stay in L2
 constexpr i64 kBlockRows = 16 * kMR;
+constexpr i64 kLarge = i64{1} << 20;  // elements of a C that no L2 holds: asked for before it is written
 
 // All panels of op(B).
 template <class Tile, class T>
@@ -19,17 +22,24 @@ static void pack_all(const k::Matmul& p, const T* b, Word* packed) {
 }
 
 // C = op(A) op(B) and so on, as p says, where rows_of has the strips of op(A): pack(a, row, rows, k0, kn,
-// words, strip) fills one for the batch that begins at a; prefetch() asks for part `part` of `parts` of what
-// the next one will read. C, bias and residual are of type Out.
+// words, strip) fills one for the batch that begins at a; where in_place(), the tile reads rows of a instead;
+// prefetch() asks for part `part` of `parts` of what the next strip will read. C, bias and residual are of
+// type Out.
 template <class Tile, class T, class Out, class Rows>
 static void multiply(const k::Matmul& p, const Rows& rows_of) {
-  constexpr i64 kRows = Tile::kRows, kDepth = kKC * Tile::kPair, ld = kBlockPanels * kNR;
+  constexpr i64 kRows = Tile::kRows;
   const i64 panels = blocks_of(p.n, kNR), strips = blocks_of(p.m, kRows), words = words_of<Tile>(p.k);
   const i64 column_blocks = blocks_of(panels, kBlockPanels);
   // Blocks are made smaller where there would be too few of them to keep all threads busy.
   const i64 wanted = 4 * threads();
   const i64 block_strips = std::clamp<i64>(strips * column_blocks / wanted, 1, kBlockRows / kRows);
   const i64 row_blocks = blocks_of(strips, block_strips);
+  const bool in_place = rows_of.in_place();
+  // What is read in place need not fit a strip: all of k at once, where the panels of a block stay in L2.
+  const bool shallow = std::min(panels, kBlockPanels) * p.k <= kBlockPanels * kKC;
+  const i64 depth = in_place && shallow ? std::max<i64>(1, p.k) : kKC * Tile::kPair;
+  // Sums of a block that are kept from one block of k to the next: none if there is one.
+  const i64 kept = p.k > depth ? block_strips * kBlockPanels : 1;
   Word* const scratch_panels = p.packed ? nullptr : scratch<Word>(3, std::max<i64>(1, panels * kNR * words));
   const Word* const packed = p.packed ? static_cast<const Word*>(p.packed) : scratch_panels;
 
@@ -42,7 +52,7 @@ static void multiply(const k::Matmul& p, const Rows& rows_of) {
     if (scratch_panels && (batch == 0 || p.b_batch != 0)) pack_all<Tile>(p, b, scratch_panels);
 
     parallel_for(row_blocks * column_blocks, 1, [&](i64 begin, i64 end) {
-      float* const block = scratch<float>(6, block_strips * kRows * ld);
+      float* const block = scratch<float>(6, kept * kRows * kNR);
       Word* const strip = scratch<Word>(7, kRows * kAStride);
       Tile::begin();
       for (i64 task = begin; task < end; ++task) {
@@ -50,26 +60,40 @@ static void multiply(const k::Matmul& p, const Rows& rows_of) {
                   panel1 = std::min(panels, panel0 + kBlockPanels);
         const i64 strip0 = task / column_blocks * block_strips,
                   strip1 = std::min(strips, strip0 + block_strips);
-        for (i64 k0 = 0; k0 == 0 || k0 < p.k; k0 += kDepth) {
-          const i64 kn = std::min(kDepth, p.k - k0);
+        for (i64 k0 = 0; k0 == 0 || k0 < p.k; k0 += depth) {
+          const i64 kn = std::min(depth, p.k - k0);
           for (i64 s = strip0; s < strip1; ++s) {
             const i64 row = s * kRows, rows = std::min(kRows, p.m - row);
-            float* const out = block + (s - strip0) * kRows * ld;
-            rows_of.pack(a, row, rows, k0, kn, words_of<Tile>(kn), strip);
+            const Word* from = strip;
+            if (in_place)
+              from = reinterpret_cast<const Word*>(a + row * p.lda + k0);
+            else
+              rows_of.pack(a, row, rows, k0, kn, words_of<Tile>(kn), strip);
             for (i64 j = panel0; j < panel1; ++j) {
-              if (s + 1 < strip1)
-                rows_of.prefetch(a, row + kRows, std::min(kRows, p.m - row - kRows), k0, kn, j - panel0,
-                                 panel1 - panel0);
-              Tile::run(static_cast<int>(rows), p.n - j * kNR <= kLanes, strip,
-                        packed + (j * words + k0 / Tile::kPair) * kNR, words_of<Tile>(kn),
-                        out + (j - panel0) * kNR, ld, k0 > 0);
-            }
-            if (k0 + kDepth < p.k) continue;
-            const i64 column0 = panel0 * kNR, columns = std::min(p.n, panel1 * kNR) - column0;
-            for (i64 i = 0; i < rows; ++i) {
-              const i64 at = (row + i) * p.ldc + column0;
-              finish_row(p, out + i * ld, columns, bias ? bias + column0 : nullptr,
-                         residual ? residual + at : nullptr, c + at);
+              const i64 part = j - panel0, parts = panel1 - panel0, at = row * p.ldc + j * kNR,
+                        width = std::min<i64>(kNR, p.n - j * kNR);
+              const bool last = k0 + depth >= p.k;
+              if (last && p.m * p.n > kLarge)
+                for (i64 i = 0; i < rows; ++i) fetch_to_write(c + at + i * p.ldc, width);
+              // The next strip: from within the tile where it lies in one piece, else now.
+              const bool dense = in_place && kn == p.lda && s + 1 < strip1;
+              if (!dense && s + 1 < strip1)
+                rows_of.prefetch(a, row + kRows, std::min(kRows, p.m - row - kRows), k0, kn, part, parts);
+              float* const sums =
+                  kept == 1 ? block : block + ((s - strip0) * kBlockPanels + part) * kRows * kNR;
+              const Word* const panel = packed + (j * words + k0 / Tile::kPair) * kNR;
+              if constexpr (Rows::kInPlace) {
+                const i64 pace = dense ? blocks_of(kRows, parts) : 0;
+                Tile::run_rows(static_cast<int>(rows), width <= kLanes, from, in_place ? p.lda : kAStride,
+                               panel, kn, sums, kNR, k0 > 0, from + (dense ? kRows + part * pace : 0) * kn,
+                               pace);
+              } else {
+                Tile::run(static_cast<int>(rows), width <= kLanes, strip, panel, words_of<Tile>(kn), sums,
+                          kNR, k0 > 0);
+              }
+              if (last)
+                finish_rows(p, sums, kNR, rows, width, bias ? bias + j * kNR : nullptr,
+                            residual ? residual + at : nullptr, c + at);
             }
           }
         }
@@ -87,6 +111,9 @@ struct Matrix {
   void pack(const T* a, i64 row, i64 rows, i64 k0, i64 kn, i64 words, Word* strip) const {
     pack_strip<Tile::kPair>(p, a, row, rows, k0, kn, words, strip);
   }
+  // Rows 4096 bytes apart would share the few places that a cache has for equal low bits of an address.
+  static constexpr bool kInPlace = Tile::kPair == 1 && std::is_same_v<T, float>;
+  bool in_place() const { return kInPlace && !p.ta && p.lda % 1024 != 0; }
   void prefetch(const T* a, i64 row, i64 rows, i64 k0, i64 kn, i64 part, i64 parts) const {
     if (!p.ta) prefetch_rows(a + row * p.lda + k0, p.lda, kn, rows, part, parts);
   }

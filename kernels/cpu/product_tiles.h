@@ -2,7 +2,8 @@
 //
 // run(): c[i][j] (+)= sum over the words of depth of strip[i][.] panel[.][j], for i < rows and j < kNR, or
 // only the first kLanes columns if half; it may write all kRows x kNR of c, whose rows lie ld apart. It adds
-// to c if `add`, else overwrites it. run_columns(): the same with A stored [words][lda], readable to kRows
+// to c if `add`, else overwrites it. run_rows(), of f32 alone: the same with rows of A lda apart, see
+// tile_rows(). run_columns(): the same with A stored [words][lda], readable to kRows
 // columns, and rows of the panel ldb apart. begin() and end() stand around a thread's calls.
 
 // f32, and bf16 converted to it when packed: tile() of gemm.h.
@@ -14,6 +15,11 @@ struct F32Tile {
                             i64 ld, bool add) {
     tile(rows, half, reinterpret_cast<const float*>(strip), reinterpret_cast<const float*>(panel), words, c,
          ld, add);
+  }
+  BP_INLINE static void run_rows(int rows, bool half, const Word* a, i64 lda, const Word* panel, i64 words,
+                                 float* c, i64 ld, bool add, const Word* ahead, i64 pace) {
+    tile_rows(rows, half, reinterpret_cast<const float*>(a), lda, reinterpret_cast<const float*>(panel),
+              words, c, ld, add, reinterpret_cast<const float*>(ahead), pace);
   }
   BP_INLINE static void run_columns(int rows, bool half, const Word* a, i64 lda, const Word* panel, i64 ldb,
                                     i64 words, float* c, i64 ld, bool add) {

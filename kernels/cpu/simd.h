@@ -269,3 +269,13 @@ BP_INLINE void fetch_to_l2(const T* row, i64 n) {
 #endif
   }
 }
+// Asks for a row that will be overwritten.
+template <class T>
+BP_INLINE void fetch_to_write(const T* row, i64 n) {
+  for (i64 i = 0; i < n; i += 64 / static_cast<i64>(sizeof(T))) {
+    [[maybe_unused]] const T& line = row[i];
+#if BP_ISA_LEVEL != 0
+    asm volatile("prefetchw %0" : : "m"(line));
+#endif
+  }
+}
