@@ -13,6 +13,7 @@
 #include "kernels/cpu/product_pack.h"
 #include "kernels/cpu/product_tiles.h"
 #include "kernels/cpu/product.h"
+#include "kernels/cpu/product_flat.h"
 #include "kernels/cpu/table.h"
 
 template <class T>
@@ -21,7 +22,10 @@ static void run(const k::Matmul& p) {
   // Not where bf16 has a unit of its own, which adds in another order.
   const bool as_tiles_do = std::is_same_v<T, float> || !(bf16_dot() || bf16_amx());
   if (p.tb && !p.ta && p.m <= kFewRows && as_tiles_do && !p.packed) return matmul_few_rows(p);
-  with_tile<T>([&](auto tile) { multiply<decltype(tile), T, T>(p, Matrix<decltype(tile), T>{p}); });
+  with_tile<T>([&](auto tile) {
+    using Tile = decltype(tile);
+    is_flat<Tile>(p) ? multiply_flat<Tile, T>(p) : multiply<Tile, T, T>(p, Matrix<Tile, T>{p});
+  });
 }
 
 template <class T>

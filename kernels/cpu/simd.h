@@ -32,7 +32,12 @@ BP_INLINE void store(float* p, vf x) {
 
 BP_INLINE vf load(const bf16* p) {
   const vh h = *reinterpret_cast<const vh_any*>(p);
+#if BP_ISA_LEVEL == 512  // one instruction, where g++ 12 makes six of the conversion
+  typedef short words __attribute__((vector_size(BP_VECTOR_BYTES / 2)));
+  return reinterpret_cast<vf>(__builtin_ia32_pmovzxwd512_mask(reinterpret_cast<words>(h), vi{}, -1) << 16);
+#else
   return reinterpret_cast<vf>(__builtin_convertvector(h, vu) << 16);
+#endif
 }
 BP_INLINE void store(bf16* p, vf x) {  // nearest even; NaN stays NaN
   const vu u = reinterpret_cast<vu>(x);

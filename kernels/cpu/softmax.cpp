@@ -33,38 +33,57 @@ void scaled(const float* x, float scale, T* y, i64 n) {
   for (; i < n; ++i) y[i] = from_f32<T>(x[i] * scale);
 }
 
-// Rows that fit a vector: kLanes of them at a time, transposed, so that lanes are rows.
-template <class T>
+// Rows of n numbers, which fit a vector: kLanes of them at a time, transposed, so that lanes are rows. Whole
+// vectors are read and written where what follows a row is there to be read, or is written next.
+template <int n, class T>
 void run_narrow(const k::Softmax& p) {
-  const i64 n = p.cols;
   parallel_for((p.rows + kLanes - 1) / kLanes, 1024 / kLanes, [&](i64 begin, i64 end) {
-    for (i64 first = begin * kLanes; first < std::min(p.rows, end * kLanes); first += kLanes) {
+    const i64 last = std::min(p.rows, end * kLanes);
+    for (i64 first = begin * kLanes; first < last; first += kLanes) {
       const T* x = static_cast<const T*>(p.x) + first * n;
       T* y = static_cast<T*>(p.y) + first * n;
-      const i64 rows = std::min<i64>(kLanes, p.rows - first);
-      vi square[kLanes] = {};
-      for (i64 r = 0; r < rows; ++r) square[r] = reinterpret_cast<vi>(load(x + r * n, n));
+      const i64 rows = std::min<i64>(kLanes, last - first), left = (last - first) * n;
+      vi square[kLanes];
+#pragma GCC unroll 16
+      for (int r = 0; r < kLanes; ++r)
+        square[r] = r >= rows                ? vi{}
+                    : r * n + kLanes <= left ? reinterpret_cast<vi>(load(x + r * n))
+                                             : reinterpret_cast<vi>(load_part(x + r * n, n));
       transpose(square);
-      vf top = reinterpret_cast<vf>(square[0]), total{};
-      for (i64 i = 1; i < n; ++i) top = max(reinterpret_cast<vf>(square[i]), top);
-      for (i64 i = 0; i < n; ++i) {
-        const vf e = exp(reinterpret_cast<vf>(square[i]) - top);
-        total += e;
-        square[i] = reinterpret_cast<vi>(e);
-      }
+      vf e[n], total{};
+      vf top = reinterpret_cast<vf>(square[0]);
+#pragma GCC unroll 16
+      for (int i = 1; i < n; ++i) top = max(reinterpret_cast<vf>(square[i]), top);
+#pragma GCC unroll 16
+      for (int i = 0; i < n; ++i) total += e[i] = exp(reinterpret_cast<vf>(square[i]) - top);
       const vf scale = 1.0f / total;
-      for (i64 i = 0; i < n; ++i) square[i] = reinterpret_cast<vi>(reinterpret_cast<vf>(square[i]) * scale);
+#pragma GCC unroll 16
+      for (int i = 0; i < n; ++i) square[i] = reinterpret_cast<vi>(e[i] * scale);
       transpose(square);
-      for (i64 r = 0; r < rows; ++r) store(y + r * n, reinterpret_cast<vf>(square[r]), n);
+#pragma GCC unroll 16
+      for (int r = 0; r < kLanes; ++r) {
+        if (r >= rows) break;
+        if (r * n + kLanes <= left)
+          store(y + r * n, reinterpret_cast<vf>(square[r]));
+        else
+          store_part(y + r * n, reinterpret_cast<vf>(square[r]), n);
+      }
     }
   });
+}
+
+// Calls run_narrow for n = p.cols.
+template <class T, int n = kLanes>
+void run_narrow_any(const k::Softmax& p) {
+  if (p.cols == n) return run_narrow<n, T>(p);
+  if constexpr (n > 1) run_narrow_any<T, n - 1>(p);
 }
 
 template <class T>
 void run(const k::Softmax& p) {
   const i64 n = p.cols;
   if (n == 0) return;
-  if (n <= kLanes) return run_narrow<T>(p);
+  if (n <= kLanes) return run_narrow_any<T>(p);
   parallel_for(p.rows, rows_at_once(n), [&](i64 begin, i64 end) {
     float* e = scratch<float>(4, n + kLanes);
     for (i64 r = begin; r < end; ++r) {
