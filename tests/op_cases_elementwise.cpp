@@ -139,7 +139,8 @@ void add_reductions(std::vector<Case>& cases) {
 }
 
 void add_softmax(std::vector<Case>& cases) {
-  for (const Shape& s : {Shape{1, 1}, Shape{3, 7}, Shape{5, 17}, Shape{2, 3, 64}, Shape{23, 1009}}) {
+  for (const Shape& s : {Shape{1, 1}, Shape{3, 7}, Shape{5, 17}, Shape{2, 3, 64}, Shape{23, 1009},
+                         Shape{37, 16}, Shape{2100, 7}, Shape{50, 2}}) {
     Case c{text("softmax ", s),
            {s},
            [](const Tensors& x) { return softmax(x[0]); },
@@ -210,7 +211,8 @@ void add_moves(std::vector<Case>& cases) {
                                              {{2, 3, 4, 5}, {1, 0, 2, 3}},
                                              {{3, 70001}, {1, 0}},
                                              {{2, 3, 5, 2, 2, 3}, {0, 1, 3, 2, 4, 5}},
-                                             {{2, 3, 2, 5, 2, 3}, {5, 3, 0, 4, 1, 2}}};
+                                             {{2, 3, 2, 5, 2, 3}, {5, 3, 0, 4, 1, 2}},
+                                             {{3, 9, 2, 2, 2, 2}, {0, 2, 4, 1, 3, 5}}};
   for (const Permutation& p : permutations) {
     std::vector<int> order(p.order);
     std::string name = text("permute ", p.shape, " to");
