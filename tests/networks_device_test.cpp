@@ -8,6 +8,7 @@
 #include "apps/iml/localizer.h"
 #include "apps/iml/train.h"
 #include "apps/iml/train_log.h"
+#include "engine/trace.h"
 #include "nets/sam/predictor.h"
 #include "tests/training_case.h"
 #include "tests/walled_case.h"
@@ -201,7 +202,12 @@ TEST_CASE("the teacher answers the same on a device, to boxes, points and masks 
     all.push_back(static_cast<float>(sam::stability_score(masks.logits[0][0])));
     return all;
   };
-  CHECK(answers(kWalled) == answers(kHost));
+  // Devices keep the mask decoder's published order; the processor does while it is traced.
+  const auto wanted = [&] {
+    const Trace published_order;
+    return answers(kHost);
+  }();
+  CHECK(answers(kWalled) == wanted);
 }
 
 TEST_CASE("a training step of the student runs on CUDA's kernels in the emulator") {

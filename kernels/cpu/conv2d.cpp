@@ -110,7 +110,12 @@ struct Patches {
     const i64 ky = k0 / (g.kw * g.c);
     for (i64 i = 0; i < rows; ++i, strip += kAStride) {
       To* const to = reinterpret_cast<To*>(strip);
-      pack_patch(x + n * g.h * g.w * g.c, oy * g.stride - g.pad, ox * g.stride - g.pad, ky, k0, k0 + kn, to);
+      const T* const image = x + n * g.h * g.w * g.c;
+      const i64 iy = oy * g.stride - g.pad, ix = ox * g.stride - g.pad;
+      if (kn == g.patch() && iy >= 0 && iy + g.kh <= g.h && ix >= 0 && ix + g.kw <= g.w)
+        pack_inside(image + (iy * g.w + ix) * g.c, to);
+      else
+        pack_patch(image, iy, ix, ky, k0, k0 + kn, to);
       zero(to + kn, words * Tile::kPair - kn);
       if (++ox < g.ow) continue;
       ox = 0;
@@ -124,6 +129,11 @@ struct Patches {
   void prefetch(const T*, i64, i64, i64, i64, i64, i64) const {}
 
  private:
+  // A whole patch that lies inside the image, from its corner on.
+  BP_INLINE void pack_inside(const T* corner, To* to) const {
+    const i64 run = g.kw * g.c;
+    for (i64 ky = 0; ky < g.kh; ++ky) copy_over(corner + ky * g.w * g.c, to + ky * run, run);
+  }
   // Elements [begin, end) of the patch whose corner is (iy, ix); begin lies in its row ky.
   BP_INLINE void pack_patch(const T* image, i64 iy, i64 ix, i64 ky, i64 begin, i64 end, To* to) const {
     const i64 run = g.kw * g.c;
