@@ -7,11 +7,12 @@
 namespace bp {
 
 bool may_round(const Param& p) {
-  // Parts of names: LayerNorm and BatchNorm, SAM's first and last layers, and of the fusion all but its wide
-  // convolutions.
-  static constexpr std::array<std::string_view, 12> kWhole{
-      "norm",         ".bn.",         "pos_embed",      "patch_embed.proj", ".neck.",  "prompt_encoder.",
-      "mask_decoder", "fusion.gate.", "fusion.memory.", "fusion.refine.",   ".base.1", "attention_biases"};
+  // Parts of names: LayerNorm and BatchNorm, TinyViT's convolutions of the residual stream itself, SAM's
+  // first and last layers, and of the fusion all but its wide convolutions.
+  static constexpr std::array<std::string_view, 13> kWhole{
+      "local_conv",      "norm",         ".bn.",         "pos_embed",      "patch_embed.proj", ".neck.",
+      "prompt_encoder.", "mask_decoder", "fusion.gate.", "fusion.memory.", "fusion.refine.",   ".base.1",
+      "attention_biases"};
   return p.trained && std::none_of(kWhole.begin(), kWhole.end(), [&](std::string_view part) {
            return p.name.find(part) != std::string::npos;
          });

@@ -135,16 +135,22 @@ void TinyVit::each_conv(F&& f) {
   f(stem1), f(stem2);
   for (MbConv& b : stage0) f(b.expand), f(b.spatial), f(b.project);
   for (Merging& m : mergings) f(m.expand), f(m.spatial), f(m.project);
+}
+
+template <class F>
+void TinyVit::each_local_conv(F&& f) {
   for (auto& stage : stages)
     for (Block& b : stage) f(b.local_conv);
 }
 
 void TinyVit::fold(DType dtype) {
   each_conv([dtype](ConvBn& c) { c.fold(dtype); });
+  each_local_conv([](ConvBn& c) { c.fold(); });
 }
 
 void TinyVit::train(bool on) {
   each_conv([on](ConvBn& c) { c.train(on); });
+  each_local_conv([on](ConvBn& c) { c.train(on); });
 }
 
 }  // namespace bp::tiny_vit

@@ -50,14 +50,17 @@ struct TinyVit {
 
   // Names as in Microsoft's checkpoint, with `prefix` ("" or "image_encoder.") before them.
   void collect(Params& params, const std::string& prefix = "");
-  void fold(DType dtype = DType::f32);  // once after loading; see ConvBn
+  // Once after loading; see ConvBn. The blocks' convolutions, which rewrite the residual stream, stay f32.
+  void fold(DType dtype = DType::f32);
 
   // For training, or back to inference: see ConvBn. What tracks gradients is a matter of require_grad().
   void train(bool on = true);
 
  private:
   template <class F>
-  void each_conv(F&& f);
+  void each_conv(F&& f);  // but the blocks'
+  template <class F>
+  void each_local_conv(F&& f);
 };
 
 }  // namespace bp::tiny_vit
