@@ -12,7 +12,7 @@ namespace {
 // Elements of a band's largest map. Two such maps fit the third-level caches of today; from kWorth on the
 // whole map does not, and bands gain more than the rows they compute twice.
 constexpr i64 kBand = i64{1} << 21, kWorth = i64{1} << 23;
-constexpr i64 kLeastRows = 1024;  // of in_bands: weights are packed once per band
+constexpr i64 kLeastRows = 1024;  // of in_bands: what is not packed is, once per band
 
 bool worth_it(const Tensor& x, i64 elements) {
   return x.device().type == Device::Type::cpu && elements >= kWorth && !tracing() && !tracks_grad({x});

@@ -1,6 +1,7 @@
-// A B^T for few rows of A, as the mask decoder's tokens are: nothing is packed, since every weight is used
-// only a few times. Squares of B are transposed in registers, so that lanes are columns and the terms of an
-// element are added in the order of k, as the tiles do: a row's result must not depend on how many there are.
+// A B^T for few rows of A and a B that is not packed, as a mask's weights times the upscaled map: nothing is
+// packed, since every number of B is used only a few times. Squares of B are transposed in registers, so that
+// lanes are columns and the terms of an element are added in the order of k, as the tiles do: a row's result
+// must not depend on how many there are.
 #include <algorithm>
 
 #include "kernels/kernels.h"
