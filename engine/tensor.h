@@ -54,7 +54,9 @@ class Tensor {
 
   // A frozen weight of linear() or conv2d(), seen as [rows, numel / rows]: keeps a copy beside itself in the
   // order in which the device's products read it, where there is such an order. The copy goes along with
-  // reshape() and detach(); it is gone once the weight asks for gradients or copy_into() writes into it.
+  // reshape() and detach(); it is gone once the weight asks for gradients or copy_into() writes into it, but
+  // not from views made before that. Throws Error for a weight that tracks gradients, or whose size is no
+  // multiple of rows.
   void pack(i64 rows);
   const void* packed(i64 rows) const;  // that copy, or null
 

@@ -3,8 +3,8 @@
 // run(): c[i][j] (+)= sum over the words of depth of strip[i][.] panel[.][j], for i < rows and j < kNR, or
 // only the first kLanes columns if half; it may write all kRows x kNR of c, whose rows lie ld apart. It adds
 // to c if `add`, else overwrites it. run_rows(), of f32 alone: the same with rows of A lda apart, see
-// tile_rows(). run_columns(): the same with A stored [words][lda], readable to kRows
-// columns, and rows of the panel ldb apart. begin() and end() stand around a thread's calls.
+// tile_rows(). run_columns(): the same with A stored [words][lda], readable to kRows columns, and rows of the
+// panel ldb apart. begin() and end() stand around a thread's calls.
 
 // f32, and bf16 converted to it when packed: tile() of gemm.h.
 struct F32Tile {
