@@ -53,8 +53,15 @@ inline float* floats(const Tensor& x) {
 inline Tensor detached(const Tensor& x) {
   return x ? x.detach() : x;
 }
-inline std::string shape_text(const Tensor& x) {
-  return x ? text(x.shape()) : "none";
+// A shape for a message, put into words only if the message is written.
+struct ShapeText {
+  const Tensor& x;
+};
+inline std::ostream& operator<<(std::ostream& out, const ShapeText& shape) {
+  return shape.x ? out << shape.x.shape() : out << "none";
+}
+inline ShapeText shape_text(const Tensor& x) {
+  return {x};
 }
 
 // act as an op of its own, with its gradient.
