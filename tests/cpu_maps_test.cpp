@@ -86,7 +86,7 @@ TEST_CASE("normalised maps that are stored past the caches are those of a part a
   compare(backward);
 }
 
-TEST_CASE("GELU and its slope are exact to 1e-6") {
+TEST_CASE("GELU and its slope are exact to 1e-6, of vectors of 16 to 1e-7") {
   const i64 n = 1 << 20;
   const Floats x(n), ones(n, 1, 1), y(n), slope(n);
   for (i64 i = 0; i < n; ++i) x[i] = -12 + 24 * static_cast<float>(i) / static_cast<float>(n);
@@ -96,11 +96,13 @@ TEST_CASE("GELU and its slope are exact to 1e-6") {
   for (i64 i = 0; i < n; ++i) {
     const double at = static_cast<double>(x[i]), below = std::erfc(-at / std::sqrt(2.0)) / 2;
     const double density = std::exp(-at * at / 2) / std::sqrt(2 * std::acos(-1.0));
-    error = std::max(error, std::abs(static_cast<double>(y[i]) - at * below));
+    const double rounding = std::max(0.0, at) * 6e-8;  // of the result, which is close to a positive x
+    error = std::max(error, std::abs(static_cast<double>(y[i]) - at * below) - rounding);
     slope_error = std::max(slope_error, std::abs(static_cast<double>(slope[i]) - (below + at * density)));
   }
-  CHECK(error < 1e-6);
-  CHECK(slope_error < 1e-6);
+  const bool by_pieces = cpu::level() != "avx2" && cpu::level() != "generic";
+  CHECK(error < (by_pieces ? 4e-8 : 1e-6));
+  CHECK(slope_error < (by_pieces ? 1.5e-7 : 1e-6));
 }
 
 TEST_CASE("GELU far out") {
