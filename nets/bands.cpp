@@ -12,7 +12,7 @@ namespace {
 // Elements of a band's largest map. Two such maps fit the third-level caches of today; from kWorth on the
 // whole map does not, and bands gain more than the rows they compute twice.
 constexpr i64 kBand = i64{1} << 21, kWorth = i64{1} << 23;
-constexpr i64 kLeastRows = 1024;  // of in_bands: what is not packed is, once per band
+constexpr i64 kLeastRows = 1024;  // of in_bands: a weight that is not packed is, once per band
 
 bool worth_it(const Tensor& x, i64 elements) {
   return x.device().type == Device::Type::cpu && elements >= kWorth && !tracing() && !tracks_grad({x});
@@ -26,8 +26,12 @@ i64 rows_per_band(i64 rows, i64 widest, i64 least) {
 
 }  // namespace
 
+bool comes_in_bands(const Tensor& x, i64 widest) {
+  return worth_it(x, x.rows() * widest) && rows_per_band(x.rows(), widest, kLeastRows) < x.rows();
+}
+
 Tensor in_bands(const Tensor& x, i64 widest, const Layers& f) {
-  if (!worth_it(x, x.rows() * widest)) return f(x);
+  if (!comes_in_bands(x, widest)) return f(x);
   const Tensor rows = x.reshape({x.rows(), x.dim(-1)});
   const i64 step = rows_per_band(x.rows(), widest, kLeastRows);
   std::vector<Tensor> parts;

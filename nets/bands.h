@@ -14,6 +14,7 @@ using Layers = std::function<Tensor(const Tensor&)>;
 // f(x) for an f that treats every position of x [..,C] alone, as linear layers and norms do: f is given
 // [rows,C]. `widest` is the number of elements that f's largest map has per position.
 Tensor in_bands(const Tensor& x, i64 widest, const Layers& f);
+bool comes_in_bands(const Tensor& x, i64 widest);  // whether it calls f more than once
 
 // f(x) for x [N,H,W,C] and an f [n,h,W,C] -> [n,h/stride,W',C'] whose row i depends on rows
 // [stride (i - 1), stride (i + 2)) of its input and takes rows outside of it for zeros: 3x3 convolutions with

@@ -20,6 +20,15 @@ struct Linear {  // act(x w^T + b) + residual; x [..,in] -> [..,out]
     if (!residual || residual.dtype() == weight.dtype()) return linear(in_type, weight, bias, act, residual);
     return add(residual, cast(linear(in_type, weight, bias, act), residual.dtype()));
   }
+  // The same layer for several calls in a row: with a copy of its weight as products read it, unless the
+  // weight has one or is being trained.
+  Linear packed() const {
+    Linear layer = *this;
+    if (weight.packed(out) || weight.tracks_grad()) return layer;
+    layer.weight = weight.detach();
+    layer.weight.pack(out);
+    return layer;
+  }
   void collect(Params& params, const std::string& prefix) {
     params.push_back({prefix + ".weight", {out, in}, Layout::as_is, &weight});
     params.push_back({prefix + ".bias", {out}, Layout::as_is, &bias});

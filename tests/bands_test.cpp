@@ -39,9 +39,12 @@ TEST_CASE("rows in bands") {
   int calls = 0;
   CHECK(same_bytes(in_bands(x, kLarge, counted(f, calls)), f(x)));
   CHECK(calls == 3);  // of 1,100 rows each: bands have at least 1,024
+  CHECK(comes_in_bands(x, kLarge));
   calls = 0;
   in_bands(x, 7, counted(f, calls));
   CHECK(calls == 1);
+  CHECK_FALSE(comes_in_bands(x, 7));
+  CHECK_FALSE(comes_in_bands(x.slice(0, 1), kLarge));  // one band
 }
 
 TEST_CASE("images in bands, with the rows around them") {

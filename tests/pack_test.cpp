@@ -3,6 +3,7 @@
 
 #include "engine/ops.h"
 #include "engine/param.h"
+#include "nets/layers.h"
 #include "tests/errors.h"
 
 using namespace bp;
@@ -71,4 +72,16 @@ TEST_CASE("pack: of a net's parameters the matrices and the transposed convoluti
   CHECK_FALSE(bias.packed(6));
   CHECK_FALSE(conv.packed(6));
   CHECK(transposed.packed(24));
+}
+
+TEST_CASE("pack: a layer for several calls, itself unchanged") {
+  Linear layer{.in = 40, .out = 33, .weight = counting({33, 40}, 0.05f)};
+  const Tensor x = counting({5, 40}, 0.1f);
+  const Linear packed = layer.packed();
+  CHECK(packed(x).values() == layer(x).values());
+  CHECK_FALSE(layer.weight.packed(33));
+  REQUIRE(packed.weight.packed(33));
+  CHECK(packed.packed().weight.packed(33) == packed.weight.packed(33));
+  layer.weight.requires_grad();
+  CHECK(layer.packed().weight.tracks_grad());
 }

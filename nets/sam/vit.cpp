@@ -38,8 +38,10 @@ Tensor VitBlock::operator()(const Tensor& x) const {
     return proj(attended, Act::none, x);
   });
   const Scope part("mlp");
+  const bool banded = comes_in_bands(y, lin1.out);
+  const Linear first = banded ? lin1.packed() : lin1, second = banded ? lin2.packed() : lin2;
   return in_bands(y, lin1.out,
-                  [&](const Tensor& rows) { return lin2(lin1(norm2(rows), Act::gelu), Act::none, rows); });
+                  [&](const Tensor& rows) { return second(first(norm2(rows), Act::gelu), Act::none, rows); });
 }
 
 void VitBlock::collect(Params& params, const std::string& prefix) {
