@@ -10,6 +10,7 @@
 #include <new>
 #include <sched.h>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kernels/memory.h"
@@ -41,19 +42,16 @@ void run_here(i64 n, i64 grain, detail::RangeFn fn, const void* body) {
   for (i64 begin = 0; begin < n; begin += grain) fn(body, begin, std::min(begin + grain, n));
 }
 
-// One job at a time: workers take ranges from a shared counter until it runs out, the caller among them.
+// One job at a time: workers take ranges from a shared counter until it runs out, the caller among them. A
+// kernel may take 5 us, so a job begins and ends without a lock or a system call unless somebody sleeps.
 class Pool {
  public:
   explicit Pool(int n) {
     for (int i = 1; i < n; ++i) workers_.emplace_back([this] { work(); });
   }
   ~Pool() {
-    {
-      std::lock_guard lock(mutex_);
-      stop_ = true;
-      ++generation_;
-    }
-    wake_.notify_all();
+    stop_ = true;
+    begin_job();
     for (auto& t : workers_) t.join();
   }
   Pool(const Pool&) = delete;
@@ -68,21 +66,13 @@ class Pool {
       one_job.lock();
     else if (!one_job.try_lock())
       return run_here(n, grain, fn, body);
-    const Job job{n, grain, fn, body};
+    job_ = {n, grain, fn, body};
     next_.store(0, std::memory_order_relaxed);
-    error_ = nullptr;
-    {
-      std::lock_guard lock(mutex_);
-      job_ = job;
-      busy_ = static_cast<int>(workers_.size());
-      generation_.fetch_add(1, std::memory_order_release);
-    }
-    wake_.notify_all();
-    take_ranges(job);
-    for (int spin = 0; spin < kSpins && busy_.load(std::memory_order_acquire) != 0; ++spin) pause();
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_.load() == 0; });
-    if (error_) std::rethrow_exception(error_);
+    busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    begin_job();
+    take_ranges();
+    for (int left; (left = busy_.load(std::memory_order_acquire)) != 0;) wait_while(busy_, left);
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
  private:
@@ -101,45 +91,44 @@ class Pool {
     std::this_thread::yield();
 #endif
   }
+  template <class T>
+  static void wait_while(const std::atomic<T>& value, T old) {
+    for (int spin = 0; spin < kSpins; ++spin, pause())
+      if (value.load(std::memory_order_acquire) != old) return;
+    value.wait(old, std::memory_order_acquire);
+  }
 
-  void take_ranges(const Job& job) {
+  // What was written before is the workers' from here on, until busy_ is 0 again.
+  void begin_job() {
+    generation_.fetch_add(1);
+    generation_.notify_all();
+  }
+
+  void take_ranges() {
+    const Job& job = job_;
     inside_parallel = true;
     try {
       for (i64 begin; (begin = next_.fetch_add(job.grain, std::memory_order_relaxed)) < job.n;)
         job.fn(job.body, begin, std::min(begin + job.grain, job.n));
     } catch (...) {
       next_.store(job.n, std::memory_order_relaxed);
-      std::lock_guard lock(mutex_);
+      const std::lock_guard lock(error_mutex_);
       if (!error_) error_ = std::current_exception();
     }
     inside_parallel = false;
   }
 
   void work() {
-    unsigned seen = 0;
-    for (;;) {
-      for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin)
-        pause();
-      Job job;
-      {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return generation_.load() != seen; });
-        if (stop_) return;
-        seen = generation_.load();
-        job = job_;
-      }
-      take_ranges(job);
-      {
-        std::lock_guard lock(mutex_);
-        busy_.fetch_sub(1, std::memory_order_release);
-      }
-      done_.notify_one();
+    for (unsigned seen = 0;; ++seen) {
+      wait_while(generation_, seen);
+      if (stop_) return;
+      take_ranges();
+      if (busy_.fetch_sub(1) == 1) busy_.notify_one();
     }
   }
 
   std::vector<std::thread> workers_;
-  std::mutex job_mutex_, mutex_;
-  std::condition_variable wake_, done_;
+  std::mutex job_mutex_, error_mutex_;
   Job job_;
   std::exception_ptr error_;
   bool stop_ = false;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <stdexcept>
 #include <thread>
 
 #include "kernels/threads.h"
@@ -63,4 +64,27 @@ TEST_CASE("a job that comes while there is urgent work waits for its end, then r
   CHECK(job.begun == 0);
   urgent.reset();
   while (job.begun < 8) a_moment();
+}
+
+TEST_CASE("a body's exception reaches the caller, and the pool goes on") {
+  set_threads(2);
+  for (int i = 0; i < 50; ++i) {
+    CHECK_THROWS_WITH(parallel_for(8, 1, [](i64, i64) { throw std::runtime_error("no"); }), "no");
+    std::atomic<i64> sum{0};
+    parallel_for(100, 3, [&](i64 begin, i64 end) { sum += end - begin; });
+    CHECK(sum == 100);
+  }
+}
+
+TEST_CASE("workers that went to sleep wake up for the next job") {
+  set_threads(3);
+  for (int i = 0; i < 20; ++i) {
+    std::atomic<int> begun{0};
+    parallel_for(3, 1, [&](i64, i64) {  // ends only where all three threads take part
+      ++begun;
+      while (begun < 3) a_moment();
+    });
+    CHECK(begun == 3);
+    for (int j = 0; j < 5; ++j) a_moment();
+  }
 }
