@@ -28,7 +28,7 @@ void run(const k::LayerNorm& p) {
   const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
   const i64 cols = p.cols;
   const float scale = 1.0f / static_cast<float>(cols);
-  parallel_for(p.rows, std::max<i64>(1, 16384 / std::max<i64>(1, cols)), [&](i64 begin, i64 end) {
+  parallel_for(p.rows, std::max<i64>(1, 8192 / std::max<i64>(1, cols)), [&](i64 begin, i64 end) {
     for (i64 r = begin; r < end; ++r) {
       const T* x = static_cast<const T*>(p.x) + r * cols;
       T* y = static_cast<T*>(p.y) + r * cols;

@@ -10,7 +10,47 @@
 
 constexpr i64 kBlockPanels = 12;  // 384 columns: the panels of one block of k stay in L2
 constexpr i64 kBlockRows = 16 * kMR;
+constexpr i64 kTasks = 8;             // blocks that each thread should find
 constexpr i64 kLarge = i64{1} << 20;  // elements of a C that no L2 holds: asked for before it is written
+
+// How C is cut up into blocks of strips x panels that threads take in turn: about kTasks to a thread, and
+// where all of B stays in L2 the last ones are single strips, so that nobody waits for a long one at the end.
+class Blocks {
+ public:
+  struct Block {
+    i64 strip0, strip1, panel0, panel1;
+  };
+  Blocks(i64 strips, i64 panels, i64 depth, i64 most_strips) : all_strips_(strips), all_panels_(panels) {
+    const i64 wanted = threads() == 1 ? 1 : kTasks * threads();
+    columns_ = std::clamp(wanted / strips, blocks_of(panels, kBlockPanels), panels);
+    strips_ = std::clamp<i64>(strips * columns_ / wanted, 1, most_strips);
+    const bool in_l2 = panels * depth <= kBlockPanels * kKC;
+    last_strips_ = in_l2 ? 1 : strips_;
+    const i64 last = std::min(strips, in_l2 ? threads() * strips_ / columns_ : 0);
+    full_rows_ = (strips - last) / strips_;
+    rows_ = full_rows_ + blocks_of(strips - full_rows_ * strips_, last_strips_);
+  }
+  i64 count() const { return rows_ * columns_; }
+  // The most that a block has.
+  i64 strips() const { return strips_; }
+  i64 panels() const { return blocks_of(all_panels_, columns_); }
+  Block operator[](i64 i) const {
+    const i64 row = i / columns_, column = i % columns_;
+    return {first_strip(row), first_strip(row + 1), all_panels_ * column / columns_,
+            all_panels_ * (column + 1) / columns_};
+  }
+
+ private:
+  i64 first_strip(i64 row) const {
+    const i64 full = std::min(row, full_rows_);
+    return std::min(all_strips_, full * strips_ + (row - full) * last_strips_);
+  }
+
+  i64 all_strips_, all_panels_;
+  i64 rows_, columns_;  // of blocks
+  i64 full_rows_;       // of these, with strips_ strips each; the others have last_strips_
+  i64 strips_, last_strips_;
+};
 
 // All panels of op(B).
 template <class Tile, class T>
@@ -29,17 +69,13 @@ template <class Tile, class T, class Out, class Rows>
 static void multiply(const k::Matmul& p, const Rows& rows_of) {
   constexpr i64 kRows = Tile::kRows;
   const i64 panels = blocks_of(p.n, kNR), strips = blocks_of(p.m, kRows), words = words_of<Tile>(p.k);
-  const i64 column_blocks = blocks_of(panels, kBlockPanels);
-  // Blocks are made smaller where there would be too few of them to keep all threads busy.
-  const i64 wanted = 4 * threads();
-  const i64 block_strips = std::clamp<i64>(strips * column_blocks / wanted, 1, kBlockRows / kRows);
-  const i64 row_blocks = blocks_of(strips, block_strips);
+  const Blocks blocks(strips, panels, p.k, kBlockRows / kRows);
   const bool in_place = rows_of.in_place();
   // What is read in place need not fit a strip: all of k at once, where the panels of a block stay in L2.
-  const bool shallow = std::min(panels, kBlockPanels) * p.k <= kBlockPanels * kKC;
+  const bool shallow = blocks.panels() * p.k <= kBlockPanels * kKC;
   const i64 depth = in_place && shallow ? std::max<i64>(1, p.k) : kKC * Tile::kPair;
   // Sums of a block that are kept from one block of k to the next: none if there is one.
-  const i64 kept = p.k > depth ? block_strips * kBlockPanels : 1;
+  const i64 kept = p.k > depth ? blocks.strips() * blocks.panels() : 1;
   Word* const scratch_panels = p.packed ? nullptr : scratch<Word>(3, std::max<i64>(1, panels * kNR * words));
   const Word* const packed = p.packed ? static_cast<const Word*>(p.packed) : scratch_panels;
 
@@ -51,15 +87,12 @@ static void multiply(const k::Matmul& p, const Rows& rows_of) {
     const Out* bias = static_cast<const Out*>(p.bias);
     if (scratch_panels && (batch == 0 || p.b_batch != 0)) pack_all<Tile>(p, b, scratch_panels);
 
-    parallel_for(row_blocks * column_blocks, 1, [&](i64 begin, i64 end) {
+    parallel_for(blocks.count(), 1, [&](i64 begin, i64 end) {
       float* const block = scratch<float>(6, kept * kRows * kNR);
       Word* const strip = scratch<Word>(7, kRows * kAStride);
       Tile::begin();
       for (i64 task = begin; task < end; ++task) {
-        const i64 panel0 = task % column_blocks * kBlockPanels,
-                  panel1 = std::min(panels, panel0 + kBlockPanels);
-        const i64 strip0 = task / column_blocks * block_strips,
-                  strip1 = std::min(strips, strip0 + block_strips);
+        const auto [strip0, strip1, panel0, panel1] = blocks[task];
         for (i64 k0 = 0; k0 == 0 || k0 < p.k; k0 += depth) {
           const i64 kn = std::min(depth, p.k - k0);
           for (i64 s = strip0; s < strip1; ++s) {
@@ -80,7 +113,7 @@ static void multiply(const k::Matmul& p, const Rows& rows_of) {
               if (!dense && s + 1 < strip1)
                 rows_of.prefetch(a, row + kRows, std::min(kRows, p.m - row - kRows), k0, kn, part, parts);
               float* const sums =
-                  kept == 1 ? block : block + ((s - strip0) * kBlockPanels + part) * kRows * kNR;
+                  kept == 1 ? block : block + ((s - strip0) * blocks.panels() + part) * kRows * kNR;
               const Word* const panel = packed + (j * words + k0 / Tile::kPair) * kNR;
               if constexpr (Rows::kInPlace) {
                 const i64 pace = dense ? blocks_of(kRows, parts) : 0;
