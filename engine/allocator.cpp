@@ -33,7 +33,12 @@ class Cache {
  public:
   explicit Cache(Device device) : device_(device) {}
 
-  void* take(std::size_t bytes) {
+  struct Block {
+    void* data;
+    std::size_t size;
+  };
+
+  Block take(std::size_t bytes) {
     std::lock_guard lock(mutex_);
     const std::size_t size = size_of_block(bytes, device_);
     // A cached block may be up to an eighth larger than asked for, or four times where another one would have
@@ -41,12 +46,11 @@ class Cache {
     auto it = free_.lower_bound(size);
     if (it != free_.end() && it->first <= (beyond_limit(size) ? 4 * size : size + size / 8)) {
       it = std::prev(free_.upper_bound(it->first));
-      void* block = it->second;
-      stats_.cached -= it->first;
-      stats_.live += it->first;
-      most_live_ = std::max(most_live_, stats_.live);
-      sizes_[block] = it->first;
+      const Block block{it->second, it->first};
       free_.erase(it);
+      stats_.cached -= block.size;
+      stats_.live += block.size;
+      most_live_ = std::max(most_live_, stats_.live);
       return block;
     }
     trim(size);
@@ -60,21 +64,18 @@ class Cache {
     stats_.live += size;
     most_live_ = std::max(most_live_, stats_.live);
     stats_.peak = std::max(stats_.peak, stats_.live + stats_.cached);
-    sizes_[block] = size;
-    return block;
+    return {block, size};
   }
 
-  void give(void* block) {
+  void give(const Block& block) {
     std::lock_guard lock(mutex_);
-    const auto it = sizes_.find(block);
-    stats_.live -= it->second;
+    stats_.live -= block.size;
     if (keeps_blocks(device_)) {
-      stats_.cached += it->second;
-      free_.emplace(it->second, block);
+      stats_.cached += block.size;
+      free_.emplace(block.size, block.data);
     } else {
-      give_back(block);
+      give_back(block.data);
     }
-    sizes_.erase(it);
   }
 
   MemoryStats stats() {
@@ -128,7 +129,6 @@ class Cache {
   const Device device_;
   std::mutex mutex_;
   std::multimap<std::size_t, void*> free_;
-  std::map<void*, std::size_t> sizes_;
   MemoryStats stats_;
   std::size_t most_live_ = 0;
 };
@@ -145,7 +145,8 @@ Cache& cache(Device device) {
 
 std::shared_ptr<void> from_cache(std::size_t bytes, Device device) {
   Cache& from = cache(device);
-  return {from.take(bytes), [&from](void* block) { from.give(block); }};
+  const Cache::Block block = from.take(bytes);
+  return {block.data, [&from, size = block.size](void* data) { from.give({data, size}); }};
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ void Tensor::zero_grad() {
   impl(*this).grad = {};
 }
 
-bool tracks_grad(std::initializer_list<Tensor> inputs) {
+bool tracks_grad(TensorRefs inputs) {
   if (!grad_enabled) return false;
   return std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) { return x.tracks_grad(); });
 }
@@ -81,7 +81,7 @@ void record(Tensor& y, std::vector<Tensor> inputs, BackwardFn backward_fn) {
   impl(y).node = std::move(node);
 }
 
-void require_no_grad(const char* op, std::initializer_list<Tensor> inputs) {
+void require_no_grad(const char* op, TensorRefs inputs) {
   require(!tracks_grad(inputs), op, ": no gradient");
 }
 

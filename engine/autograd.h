@@ -2,7 +2,6 @@
 // gradients are enabled; otherwise a forward pays one branch. Gradients have their tensor's shape and dtype.
 #pragma once
 #include <functional>
-#include <initializer_list>
 #include <vector>
 
 #include "engine/tensor.h"
@@ -14,13 +13,13 @@ using Gradients = std::vector<Tensor>;
 using BackwardFn = std::function<Gradients(const Tensor& dy)>;
 
 // True if any of the inputs tracks gradients and gradients are enabled on this thread.
-bool tracks_grad(std::initializer_list<Tensor> inputs);
+bool tracks_grad(TensorRefs inputs);
 
 // Makes y the result of an op on inputs. `backward` must not hold y itself (a cycle): hold y.detach().
 void record(Tensor& y, std::vector<Tensor> inputs, BackwardFn backward);
 
 // For ops without a gradient: throws "<op>: no gradient" if one would be recorded.
-void require_no_grad(const char* op, std::initializer_list<Tensor> inputs);
+void require_no_grad(const char* op, TensorRefs inputs);
 
 // Adds d(loss)/d(leaf) to the gradient of every leaf that requires one, then frees the tape below loss.
 // With no `seed`, loss must have one element and the seed is 1; otherwise the seed has loss's shape.

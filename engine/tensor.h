@@ -3,6 +3,8 @@
 // tensor.
 #pragma once
 #include <algorithm>
+#include <functional>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <vector>
@@ -68,6 +70,9 @@ class Tensor {
   explicit Tensor(std::shared_ptr<detail::TensorImpl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<detail::TensorImpl> impl_;
 };
+
+// Tensors that a function looks at and does not keep: a list of handles would count each up and down.
+using TensorRefs = std::initializer_list<std::reference_wrapper<const Tensor>>;
 
 Tensor empty(const Shape& shape, DType dtype = DType::f32, Device device = {});
 Tensor empty_like(const Tensor& x);

@@ -22,7 +22,7 @@ bool tracing() {
   return current != nullptr;
 }
 
-void trace(const char* op, const Tensor& y, i64 multiply_adds, std::initializer_list<Tensor> weights) {
+void trace(const char* op, const Tensor& y, i64 multiply_adds, TensorRefs weights) {
   if (!current) return;
   TracedOp traced{op, y.shape(), multiply_adds, {}};
   for (const Tensor& w : weights)

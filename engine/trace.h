@@ -1,7 +1,6 @@
 // What a forward computes, op by op as it runs: for tables of layers and counts of multiply-adds that cannot
 // differ from the code.
 #pragma once
-#include <initializer_list>
 #include <vector>
 
 #include "engine/tensor.h"
@@ -28,7 +27,7 @@ class Trace {
   const std::vector<TracedOp>& ops() const { return ops_; }
 
  private:
-  friend void trace(const char*, const Tensor&, i64, std::initializer_list<Tensor>);
+  friend void trace(const char*, const Tensor&, i64, TensorRefs);
   std::vector<TracedOp> ops_;
 };
 
@@ -36,6 +35,6 @@ class Trace {
 bool tracing();
 
 // Called by the ops; undefined weights are left out.
-void trace(const char* op, const Tensor& y, i64 multiply_adds, std::initializer_list<Tensor> weights);
+void trace(const char* op, const Tensor& y, i64 multiply_adds, TensorRefs weights);
 
 }  // namespace bp

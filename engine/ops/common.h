@@ -16,7 +16,7 @@ inline void require_float(const char* op, const Tensor& x) {
 }
 
 // All defined inputs are floating, of one dtype and on one device.
-inline void require_alike(const char* op, std::initializer_list<Tensor> inputs) {
+inline void require_alike(const char* op, TensorRefs inputs) {
   const Tensor* first = nullptr;
   for (const Tensor& x : inputs) {
     if (!x) continue;
