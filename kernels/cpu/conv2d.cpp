@@ -99,6 +99,8 @@ void gather_patches(const T* x, const Geometry& g, i64 first, i64 count, T* colu
   });
 }
 
+constexpr i64 kLongRun = 64;  // elements of a patch that lie side by side
+
 // Strips of patches, for product.h.
 template <class Tile, class T>
 struct Patches {
@@ -125,8 +127,15 @@ struct Patches {
   }
   static constexpr bool kInPlace = false;
   static bool in_place() { return false; }
-  // Neighbouring patches share what they read.
-  void prefetch(const T*, i64, i64, i64, i64, i64, i64) const {}
+  // The image's rows under the next strip, where runs are too short for the hardware to see them coming.
+  void prefetch(const T* x, i64 row, i64 rows, i64 k0, i64, i64 part, i64) const {
+    const i64 run = g.kw * g.c;
+    if (part != 0 || k0 != 0 || run >= kLongRun) return;
+    const i64 ox = row % g.ow, oy = row / g.ow % g.oh, n = row / (g.ow * g.oh);
+    const i64 left = std::max<i64>(0, ox * g.stride - g.pad), top = std::max<i64>(0, oy * g.stride - g.pad);
+    const i64 wide = std::min(g.w - left, rows * g.stride) * g.c;
+    for (i64 y = top; y < std::min(g.h, top + g.kh); ++y) fetch(x + ((n * g.h + y) * g.w + left) * g.c, wide);
+  }
 
  private:
   // A whole patch that lies inside the image, from its corner on.
