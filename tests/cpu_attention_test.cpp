@@ -1,6 +1,8 @@
 // The CPU's attention, for everything that chooses another way through it: few keys or many, windows that are
 // one thread's work or everybody's, tables of positions that are spread once or per query, both types, and
 // AMX on its stand-in. Beside sums in f64.
+#include <array>
+
 #include "tests/cpu_attention_case.h"
 
 using namespace bp;
@@ -106,8 +108,10 @@ void check_all_lists() {
     check_lists<T>(s);
 }
 
+// `shift` is added to the table of biases.
 template <class T>
-void check_grid(const Grid& g) {
+void check_grid(const Grid& g, float shift = 0.0f) {
+  CAPTURE(shift);
   CAPTURE(g.win_h);
   CAPTURE(g.win_w);
   CAPTURE(g.relative);
@@ -116,7 +120,8 @@ void check_grid(const Grid& g) {
   const auto qkv = random<T>(g.h * g.w * 3 * channels, 1), pad = random<T>(3 * channels, 2);
   const auto rel_h = random<T>((2 * g.win_h - 1) * g.d, 3, 0.3f),
              rel_w = random<T>((2 * g.win_w - 1) * g.d, 4, 0.3f);
-  const auto bias = random<T>(g.heads * tokens, 5);
+  auto bias = random<T>(g.heads * tokens, 5);
+  for (T& x : bias) x = from_f32<T>(to_f32(x) + shift);
   std::vector<T> y(static_cast<std::size_t>(g.h * g.w * channels));
   std::vector<float> lse(static_cast<std::size_t>(down * across * g.heads * tokens));
   const float scale = 0.25f;
@@ -172,9 +177,65 @@ void check_all_grids() {
           Grid{17, 18, 1, 16, 17, 17, relative, true}, Grid{16, 16, 1, 24, 16, 16, relative, true},
           Grid{33, 32, 1, 16, 33, 32, relative, false}})
       check_grid<T>(g);
-  // On one thread a task is several windows, each fetched while the one before is worked on.
-  const Threads one(1);
-  check_grid<T>({42, 45, 3, 8, 7, 7, false, true});
+  {  // On one thread a task is several windows, each fetched while the one before is worked on.
+    const Threads one(1);
+    check_grid<T>({42, 45, 3, 8, 7, 7, false, true});
+  }
+  for (const int n : {2, 3}) {  // Five units are cut into parts.
+    const Threads threads(n);
+    check_grid<T>({14, 14, 5, 16, 14, 14, false, true});
+  }
+  // Positions far below and above what the first key's product says.
+  for (const float shift : {-100.0f, 100.0f}) check_grid<T>({9, 9, 2, 8, 9, 9, false, true}, shift);
+}
+
+// One query whose logits are given, beside values that name their keys.
+template <class T>
+void check_logits(const std::vector<float>& logits) {
+  const i64 keys = static_cast<i64>(logits.size()), d = 16;
+  std::vector<T> q(static_cast<std::size_t>(d)), k(static_cast<std::size_t>(keys * d)), o(q);
+  const auto v = random<T>(keys * d, 3);
+  q[0] = from_f32<T>(1.0f);
+  for (i64 t = 0; t < keys; ++t)
+    k[static_cast<std::size_t>(t * d)] = from_f32<T>(logits[static_cast<std::size_t>(t)]);
+  float lse = 0;
+  cpu::kernels().attention({.q = q.data(),
+                            .k = k.data(),
+                            .v = v.data(),
+                            .o = o.data(),
+                            .lse = &lse,
+                            .batch = 1,
+                            .heads = 1,
+                            .nq = 1,
+                            .nk = keys,
+                            .d = d,
+                            .q_row = d,
+                            .k_row = d,
+                            .v_row = d,
+                            .q_batch = 0,
+                            .k_batch = 0,
+                            .v_batch = 0,
+                            .scale = 1,
+                            .dtype = kType<T>});
+  const Row row = softmax_row(
+      keys, d, [&](i64 t) { return logits[static_cast<std::size_t>(t)]; },
+      [&](i64 t, i64 c) { return to_f32(v[static_cast<std::size_t>(t * d + c)]); });
+  CHECK(worst(row, o.data(), lse) <= std::max(1e-4, kTolerance<T>));
+}
+template <class T>
+void check_far_logits() {
+  // Several blocks of keys whose logits, integers, are around these; what leads is never the first key.
+  for (const std::array<float, 4>& blocks :
+       {std::array{0.0f, 0.0f, 0.0f, 0.0f}, std::array{0.0f, 60.0f, 0.0f, 60.0f},
+        std::array{-60.0f, 0.0f, 60.0f, 120.0f}, std::array{80.0f, 0.0f, -80.0f, 81.0f}}) {
+    CAPTURE(blocks[3]);
+    std::vector<float> logits(1000);
+    for (std::size_t t = 0; t < logits.size(); ++t)
+      logits[t] = blocks[t / 256] + static_cast<float>(t * 7 % 5);
+    check_logits<T>(logits);
+    logits[0] -= 120;
+    check_logits<T>(logits);
+  }
 }
 
 }  // namespace
@@ -195,6 +256,26 @@ TEST_CASE("attention in bf16 by AMX, on its stand-in") {
   REQUIRE(cpu::bf16_amx());
   check_all_lists<bf16>();
   check_all_grids<bf16>();
+}
+
+TEST_CASE("attention to keys whose logits are far from one another") {
+  check_far_logits<float>();
+  check_far_logits<bf16>();
+}
+
+TEST_CASE("attention is the same for any number of threads") {
+  const Grid g{14, 14, 5, 16, 14, 14, false, true};
+  const auto qkv = random<float>(14 * 14 * 3 * 80, 1), pad = random<float>(3 * 80, 2),
+             bias = random<float>(5 * 196, 3);
+  std::vector<float> first, y(14 * 14 * 80), lse(5 * 196);
+  for (const int n : {1, 2, 3, 4}) {
+    const Threads threads(n);
+    std::fill(y.begin(), y.end(), NAN);
+    cpu::kernels().window_attention(
+        grid_attention<float>(g, qkv, pad, nullptr, nullptr, bias.data(), y, lse));
+    if (n == 1) first = y;
+    CHECK(y == first);
+  }
 }
 
 TEST_CASE("attention passes on what is not a number, and survives logits far apart") {

@@ -6,42 +6,18 @@
 // block of keys a strip's logits stay in L1 between the two products, so no matrix of queries x keys ever
 // exists.
 //
-// Logits are kept in base 2, times log2 e: a power of 2 is cheaper than one of e, and the factor hides in the
-// scale.
+// Weights are 2^(logit - ref), where a query's ref need not be its largest logit: f32 has room for sums from
+// 2^-60 to 2^60, and a ref that is known before the logits are lets one pass make weights of them. It is the
+// product with key 0, rounded. Where a sum leaves that room, products and weights of the block are made again
+// with the block's largest logit, rounded, for ref. Integers, since then what was summed before is rescaled
+// by a power of 2, which is exact.
 
 namespace {
 
-constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
 constexpr i64 kKeyBlock = 256;
 constexpr i64 kMaxHead = 256;  // largest head dimension
+constexpr float kLargestSum = 0x1p60f, kLeastSum = 0x1p-60f;
 static_assert(kMaxHead <= kKC && kKeyBlock <= kKC && kKeyBlock % kNR == 0);
-
-// The larger; x if it is NaN. g++ makes a comparison and a blend of max(), where one number is a constant.
-BP_INLINE vf at_least(vf low, vf x) {
-#if BP_ISA_LEVEL == 512
-  return __builtin_ia32_maxps512_mask(low, x, low, -1, 4);
-#elif BP_ISA_LEVEL == 2
-  return __builtin_ia32_maxps256(low, x);
-#else
-  return x < low ? low : x;
-#endif
-}
-
-// 2^x for x <= 0, and 2^-126 below: nothing beside the largest weight, which is 1. Relative error below 2e-7:
-// Remez's polynomial on [-1/2, 1/2], and rounding.
-BP_INLINE vf exp2_down(vf x) {
-  x = at_least(splat(-126.0f), x);
-  const vf shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-  const vf shifted = x + shifter;
-  const vf r = x - (shifted - shifter);
-  vf p = splat(0.00132764719794792f);
-  p = p * r + 0.009675541334216064f;
-  p = p * r + 0.05550713273542585f;
-  p = p * r + 0.24022119723848476f;
-  p = p * r + 0.6931469670647331f;
-  p = p * r + 1.0000000716546822f;
-  return reinterpret_cast<vf>(reinterpret_cast<vi>(p) + (reinterpret_cast<vi>(shifted) << 23));
-}
 
 // kLanes words of a row, all of them there.
 template <int pair, class T>
@@ -50,28 +26,6 @@ BP_INLINE vi whole_words(const T* p) {
     return reinterpret_cast<vi>(load(p));
   else
     return *reinterpret_cast<const vi_any*>(p);
-}
-
-// out[i] = what combine(lane, lane) makes of the lanes of x[i], for i < rows: all rows of a square at once,
-// since one row at a time is a chain of shuffles to wait for.
-template <class Combine>
-BP_INLINE void across_lanes(const vf* x, int rows, const Combine& combine, float* out) {
-  for (int first = 0; first < rows; first += kLanes) {
-    vi square[kLanes];
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i)
-      square[i] = reinterpret_cast<vi>(x[first + i < rows ? first + i : first]);
-    transpose(square);
-    for (int w = kLanes / 2; w > 0; w /= 2)
-      for (int i = 0; i < w; ++i)
-        square[i] = reinterpret_cast<vi>(
-            combine(reinterpret_cast<vf>(square[i]), reinterpret_cast<vf>(square[i + w])));
-    store_part(out + first, reinterpret_cast<vf>(square[0]), std::min(kLanes, rows - first));
-  }
-}
-template <std::size_t... lane>
-BP_INLINE vi lane_numbers(std::index_sequence<lane...>) {
-  return vi{static_cast<std::int32_t>(lane)...};
 }
 
 // kLanes rows of d elements, transposed: words [words][kNR].
@@ -183,121 +137,66 @@ struct AttendBuffers {
   }
 };
 
-// What is added to the logits of a strip, in base 2: row i at from + i * ld; null for nothing.
-struct Added {
-  const float* from = nullptr;
-  i64 ld = 0;
-};
-
-// A strip's logits before the exponential: times scale, plus what is added. Lanes from n to the end of the
-// last vector become -inf, so what is added need only be readable there. The largest of row i to tops[i].
-template <class Tile, bool adds>
-void raise(float* s, Added add, int rows, i64 n, float scale, float* tops) {
-  vf all[Tile::kRows];
-  const vf lowest = splat(-__builtin_inff());
-  const auto beyond =
-      lane_numbers(std::make_index_sequence<kLanes>()) >= static_cast<std::int32_t>(n % kLanes);
-  for (int i = 0; i < rows; ++i, s += kAStride, add.from += add.ld) {
-    vf top = lowest;
-    i64 j = 0;
-    const auto logits = [&] { return adds ? scale * load(s + j) + load(add.from + j) : scale * load(s + j); };
-    for (; j + kLanes <= n; j += kLanes) {
-      const vf x = logits();
-      store(s + j, x);
-      top = max(x, top);
-    }
-    if (j < n) {
-      const vf x = beyond ? lowest : logits();
-      store(s + j, x);
-      top = max(x, top);
-    }
-    all[i] = top;
-  }
-  across_lanes(
-      all, rows, [](vf a, vf b) { return max(a, b); }, tops);
-}
-
-// Weights 2^(logit - top) of a strip from its logits, in place, as words for the second product; the sum of
-// row i to sums[i].
-template <class Tile>
-void weigh(float* s, int rows, i64 n, const float* tops, float* sums) {
-  vf all[Tile::kRows];
-  for (int i = 0; i < rows; ++i, s += kAStride) {
-    const vf top = splat(tops[i]);
-    vf sum{};
-    if constexpr (Tile::kPair == 1) {
-      for (i64 j = 0; j < n; j += kLanes) {
-        const vf e = exp2_down(load(s + j) - top);
-        store(s + j, e);
-        sum += e;
-      }
-    } else {
-      auto* const to = reinterpret_cast<std::uint16_t*>(s);
-      i64 j = 0;
-      for (; j < n; j += kLanes) {
-        const vf e = exp2_down(load(s + j) - top);
-        sum += e;
-        // Half up: ties are rare, and NaN stays NaN.
-        *reinterpret_cast<vh_any*>(to + j) =
-            __builtin_convertvector((reinterpret_cast<vu>(e) + 0x8000u) >> 16, vh);
-      }
-      for (; j < words_of<Tile>(n) * 2; j += kLanes) *reinterpret_cast<vh_any*>(to + j) = vh{};
-    }
-    all[i] = sum;
-  }
-  across_lanes(
-      all, rows, [](vf a, vf b) { return a + b; }, sums);
-}
-
 // Queries [begin, end), at most a block of them and packed in buffers.q, over all keys of the unit.
-// add(strip, rows, key0, n) says what is added to the logits of queries begin + strip and on and keys key0 to
-// key0 + n. finish(t, o, factor, lse) takes the d results of query t before their multiplication by factor,
-// and the natural log of the softmax denominator.
-template <class Tile, class Add, class Finish>
+// with_added(strip, rows, key0, n, f) calls f with what is added to the logits of queries begin + strip and
+// on and keys key0 to key0 + n (attend_weights.h). finish(t, o, factor, lse) takes the d results of query t
+// before their multiplication by factor, and the natural log of the softmax denominator.
+// meanwhile(strip, rows, part, parts) is called for all `parts` parts of each strip, spread over the
+// products, to ask for memory ahead of its use.
+template <class Tile, class WithAdded, class Finish, class Meanwhile>
 void attend(const Unit<Tile>& unit, i64 begin, i64 end, float scale, const AttendBuffers<Tile>& buffers,
-            const Add& add, const Finish& finish) {
+            const WithAdded& with_added, const Finish& finish, const Meanwhile& meanwhile) {
   const int rows = static_cast<int>(end - begin);
   const i64 d = unit.d, words_d = words_of<Tile>(d), words_keys = words_of<Tile>(unit.keys);
-  const auto logits = [](const Added& added, int count, i64 n, float factor, float* s, float* top) {
-    added.from ? raise<Tile, true>(s, added, count, n, factor * kLog2e, top)
-               : raise<Tile, false>(s, added, count, n, factor * kLog2e, top);
-  };
-  float tops[AttendBuffers<Tile>::kQueries], sums[AttendBuffers<Tile>::kQueries];
+  const float scale2 = scale * kLog2e;
+  float *const s = buffers.s, refs[AttendBuffers<Tile>::kQueries], sums[AttendBuffers<Tile>::kQueries];
   for (i64 key0 = 0; key0 < unit.keys; key0 += kKeyBlock) {
     const i64 n = std::min(kKeyBlock, unit.keys - key0);
     for (int strip = 0; strip < rows; strip += Tile::kRows) {
       const int count = std::min(Tile::kRows, rows - strip);
-      const Added added = add(strip, count, key0, n);
-      for (i64 j = 0; j < n; j += kNR)
-        Tile::run(count, n - j <= kLanes, buffers.q + strip * kAStride, unit.k + (key0 + j) * words_d,
-                  words_d, buffers.s + j, kAStride, false);
-      float* const top = tops + strip;
-      float* const sum = sums + strip;
-      if (key0 == 0) {
-        logits(added, count, n, scale, buffers.s, top);
-        weigh<Tile>(buffers.s, count, n, top, sum);
-      } else {
-        float higher[Tile::kRows], more[Tile::kRows];
-        logits(added, count, n, scale, buffers.s, higher);
-        for (int i = 0; i < count; ++i) higher[i] = std::max(top[i], higher[i]);
-        weigh<Tile>(buffers.s, count, n, higher, more);
-        for (int i = 0; i < count; ++i) {
-          const vf shrink = exp2_down(splat(top[i]) - higher[i]);
-          sum[i] = sum[i] * shrink[0] + more[i];
-          if (top[i] == higher[i]) continue;
-          top[i] = higher[i];
-          float* const o = buffers.o + (strip + i) * buffers.o_ld;
-          for (i64 c = 0; c < d; c += kLanes) store(o + c, shrink * load(o + c));
+      float *const ref = refs + strip, *const sum = sums + strip, more[Tile::kRows];
+      float* const o = buffers.o + strip * buffers.o_ld;
+      const auto multiply = [&] {
+        for (i64 j = 0; j < n; j += kNR) {
+          if (key0 == 0)
+            meanwhile(strip, count, static_cast<int>(j / kNR), static_cast<int>(blocks_of(n, kNR)));
+          Tile::run(count, n - j <= kLanes, buffers.q + strip * kAStride, unit.k + (key0 + j) * words_d,
+                    words_d, s + j, kAStride, false);
         }
-      }
+      };
+      multiply();
+      if (key0 == 0)
+        for (int i = 0; i < count; ++i) ref[i] = nearest(scale2 * s[i * kAStride]), sum[i] = 0;
+      with_added(strip, count, key0, n, [&](const auto& added) {
+        weigh<Tile>(s, added, count, n, scale2, ref, more);
+        // After the first block sums can only grow. False for NaN.
+        const auto good = [&](int i) { return more[i] <= kLargestSum && (key0 > 0 || more[i] >= kLeastSum); };
+        bool all_good = true;
+        for (int i = 0; i < count; ++i) all_good &= good(i);
+        if (all_good) return;
+        multiply();
+        for (int i = 0; i < count; ++i) {
+          if (good(i)) continue;
+          const float top = nearest(largest(s + i * kAStride, added, i, n, scale2));
+          if (key0 > 0) {
+            const vf shrink = exp2(splat(ref[i] - top));
+            sum[i] *= shrink[0];
+            for (i64 c = 0; c < d; c += kLanes)
+              store(o + i * buffers.o_ld + c, shrink * load(o + i * buffers.o_ld + c));
+          }
+          ref[i] = top;
+        }
+        weigh<Tile>(s, added, count, n, scale2, ref, more);
+      });
+      for (int i = 0; i < count; ++i) sum[i] += more[i];
       for (i64 c = 0; c < d; c += kNR)
-        Tile::run(count, d - c <= kLanes, reinterpret_cast<const Word*>(buffers.s),
-                  unit.v + c * words_keys + key0 / Tile::kPair * kNR, words_of<Tile>(n),
-                  buffers.o + strip * buffers.o_ld + c, buffers.o_ld, key0 > 0);
+        Tile::run(count, d - c <= kLanes, reinterpret_cast<const Word*>(s),
+                  unit.v + c * words_keys + key0 / Tile::kPair * kNR, words_of<Tile>(n), o + c, buffers.o_ld,
+                  key0 > 0);
     }
   }
   for (int i = 0; i < rows; ++i)
-    finish(begin + i, buffers.o + i * buffers.o_ld, 1.0f / sums[i], tops[i] * kLn2 + __builtin_logf(sums[i]));
+    finish(begin + i, buffers.o + i * buffers.o_ld, 1.0f / sums[i], refs[i] * kLn2 + __builtin_logf(sums[i]));
 }
 
 // n numbers times a factor.

@@ -37,7 +37,7 @@ BP_INLINE void soften_columns(float* s, i64 keys, i64 columns, float scale, floa
     vf top = scale * load(s + j), sum{};
     for (i64 i = 1; i < keys; ++i) top = max(scale * load(s + i * kNR + j), top);
     for (i64 i = 0; i < keys; ++i) {
-      const vf e = exp2_down(scale * load(s + i * kNR + j) - top);
+      const vf e = exp2(scale * load(s + i * kNR + j) - top);
       store(s + i * kNR + j, e);
       sum += e;
     }

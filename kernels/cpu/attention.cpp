@@ -14,6 +14,7 @@
 #include "kernels/cpu/transpose.h"
 #include "kernels/cpu/product_pack.h"
 #include "kernels/cpu/product_tiles.h"
+#include "kernels/cpu/attend_weights.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/attend_few_keys.h"
 #include "kernels/cpu/table.h"
@@ -40,11 +41,12 @@ void run_tiles(const k::Attention& p) {
         const i64 end = std::min<i64>(p.nq, t + Buffers::kQueries);
         buffers.pack_queries(t, end, p.d, [&](i64 i) { return q + b * p.q_batch + i * p.q_row + h * p.d; });
         attend(
-            unit, t, end, p.scale, buffers, [](int, int, i64, i64) { return Added{}; },
+            unit, t, end, p.scale, buffers, [](int, int, i64, i64, const auto& f) { f(AddedNothing()); },
             [&](i64 i, const float* o, float factor, float lse) {
               store_row(out + (b * p.nq + i) * p.heads * p.d + h * p.d, o, factor, p.d);
               if (p.lse) p.lse[u * p.nq + i] = lse;
-            });
+            },
+            [](int, int, int, int) {});
       }
     }
     Tile::end();

@@ -13,6 +13,7 @@
 #include "kernels/cpu/transpose.h"
 #include "kernels/cpu/product_pack.h"
 #include "kernels/cpu/product_tiles.h"
+#include "kernels/cpu/attend_weights.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/attention_backward.h"
 #include "kernels/cpu/table.h"
@@ -40,7 +41,7 @@ void run_tiles(const k::AttentionBackward& args) {
           unit,
           BackwardRows{rows(p.q, p.q_batch, p.q_row), rows(args.dout, p.nq * channels, channels),
                        rows(p.k, p.k_batch, p.k_row), rows(p.v, p.v_batch, p.v_row)},
-          p.scale, p.lse + u * p.nq, [](i64, int, i64, i64) { return Added{}; },
+          p.scale, p.lse + u * p.nq, [](i64, int, i64, i64, const auto& f) { f(AddedNothing()); },
           [&](i64 t, int n) {
             for (int i = 0; i < n; ++i) write(args.dq, p.nq, t + i, unit.dq + i * unit.o_ld, p.scale);
           });

@@ -59,14 +59,13 @@ struct BackwardUnit {
 
 // Logits of n keys from products of a strip, what is added, and lse to P, in place; lanes from n to the end
 // of the last vector become 0. P dP is added to sums.
-template <bool adds>
-void probabilities(float* p, const float* dp, i64 ld, int rows, i64 n, float scale, Added add,
+template <class Added>
+void probabilities(float* p, const float* dp, i64 ld, int rows, i64 n, float scale, const Added& added,
                    const float* lse, vf* sums) {
-  for (int i = 0; i < rows; ++i, p += ld, dp += ld, add.from += add.ld) {
-    const vf top = splat(lse[i] * kLog2e);
+  for (int i = 0; i < rows; ++i, p += ld, dp += ld) {
+    const auto add = added.row(i, splat(lse[i] * kLog2e));
     const auto weight = [&](i64 j) __attribute__((always_inline)) {
-      const vf logit = scale * load(p + j);
-      return exp2_down(adds ? logit + load(add.from + j) - top : logit - top);
+      return exp2(scale * load(p + j) + add(j));
     };
     vf sum = sums[i];
     i64 j = 0;
@@ -146,9 +145,9 @@ void clear_beyond_keys(const BackwardUnit<Tile>& u) {
 }
 
 // Strip `first` to first + rows of the block that begins at query q0: P and dL, and dQ without its scale.
-template <class Tile, class Add>
+template <class Tile, class WithAdded>
 void backward_strip(const BackwardUnit<Tile>& u, i64 q0, i64 first, int rows, float scale, const float* lse,
-                    const Add& add) {
+                    const WithAdded& with_added) {
   const i64 words_d = words_of<Tile>(u.d), words_keys = words_of<Tile>(u.nk);
   vf sums[Tile::kRows] = {};
   for (i64 key0 = 0; key0 < u.nk; key0 += kKeyBlock) {
@@ -158,13 +157,13 @@ void backward_strip(const BackwardUnit<Tile>& u, i64 q0, i64 first, int rows, fl
       Tile::run(rows, half, u.q, u.k_across + j * words_d, words_d, u.p_rows + j, u.row_ld, false);
       Tile::run(rows, half, u.dout, u.v_across + j * words_d, words_d, u.dl_rows + j, u.row_ld, false);
     }
-    const Added added = add(q0 + first, rows, key0, n);
-    const auto to_p = added.from ? probabilities<true> : probabilities<false>;
-    to_p(u.p_rows + key0, u.dl_rows + key0, u.row_ld, rows, n, scale * kLog2e, added, lse + q0 + first, sums);
+    with_added(q0 + first, rows, key0, n, [&](const auto& added) {
+      probabilities(u.p_rows + key0, u.dl_rows + key0, u.row_ld, rows, n, scale * kLog2e, added,
+                    lse + q0 + first, sums);
+    });
   }
   float deltas[Tile::kRows];
-  across_lanes(
-      sums, rows, [](vf a, vf b) { return a + b; }, deltas);
+  sums_across(sums, rows, deltas);
   logit_gradients(u, first, rows, deltas);
   for (i64 c = 0; c < u.d; c += kNR)
     for (i64 key0 = 0; key0 < u.nk; key0 += kKeyBlock)
@@ -192,13 +191,13 @@ void backward_keys(const BackwardUnit<Tile>& u, i64 q0, i64 count) {
   product(u.dl, u.q_along, u.dk);
 }
 
-// Rows of a unit: q(t), dout(t) for query t, k(t), v(t) for key t point to d numbers. add(t, rows, key0, n)
-// says what is added to the logits of queries t to t + rows and keys key0 to key0 + n, in base 2, see
-// attend(). finish_strip(t, rows) is called when u.dl_rows and u.dq, times scale, are those of queries t to
-// t + rows. At the end u.dv, and u.dk times scale, are those of all keys.
-template <class Tile, class Rows, class Add, class FinishStrip>
+// Rows of a unit: q(t), dout(t) for query t, k(t), v(t) for key t point to d numbers. with_added(t, rows,
+// key0, n, f) calls f with what is added to the logits of queries t to t + rows and keys key0 to key0 + n,
+// see attend(). finish_strip(t, rows) is called when u.dl_rows and u.dq, times scale, are those of queries t
+// to t + rows. At the end u.dv, and u.dk times scale, are those of all keys.
+template <class Tile, class Rows, class WithAdded, class FinishStrip>
 void attend_backward(const BackwardUnit<Tile>& u, const Rows& rows, float scale, const float* lse,
-                     const Add& add, const FinishStrip& finish_strip) {
+                     const WithAdded& with_added, const FinishStrip& finish_strip) {
   pack_transposed<Tile>(0, u.nk, rows.k, u.d, u.k_across);
   pack_transposed<Tile>(0, u.nk, rows.v, u.d, u.v_across);
   pack_straight<Tile>(0, u.nk, u.nk, rows.k, u.d, u.k_along);
@@ -211,7 +210,7 @@ void attend_backward(const BackwardUnit<Tile>& u, const Rows& rows, float scale,
       const i64 t = q0 + first, n = std::min<i64>(Tile::kRows, count - first);
       pack_strip_rows<Tile>(t, t + n, rows.q, u.d, u.q);
       pack_strip_rows<Tile>(t, t + n, rows.dout, u.d, u.dout);
-      backward_strip(u, q0, first, static_cast<int>(n), scale, lse, add);
+      backward_strip(u, q0, first, static_cast<int>(n), scale, lse, with_added);
       finish_strip(t, static_cast<int>(n));
     }
     backward_keys(u, q0, count);

@@ -16,6 +16,7 @@
 #include "kernels/cpu/transpose.h"
 #include "kernels/cpu/product_pack.h"
 #include "kernels/cpu/product_tiles.h"
+#include "kernels/cpu/attend_weights.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/windows.h"
 #include "kernels/cpu/window_positions.h"
@@ -56,7 +57,7 @@ struct WindowUnits {
         begin, end, [=](i64 t) { return place[t].in + first + step; },
         [=](i64 t) { return place[t].in + first + 2 * step; });
   }
-  // meanwhile(t, n) is called once for every n queries from t on, before they are worked on.
+  // meanwhile(t, rows, part, parts): see attend(), for queries from t on.
   template <class Meanwhile>
   void queries(const Unit<Tile>& unit, const Place* place, i64 u, i64 begin, i64 end,
                const Meanwhile& meanwhile) const {
@@ -68,14 +69,14 @@ struct WindowUnits {
     positions.multiply(static_cast<int>(end - begin), buffers.q, terms);
     attend(
         unit, begin, end, p.scale, buffers,
-        [&](int strip, int rows, i64 key0, i64 n) {
-          if (key0 == 0) meanwhile(begin + strip, rows);
-          return positions.of(head, begin, strip, rows, key0, n, terms, added);
+        [&](int strip, int rows, i64 key0, i64 n, const auto& f) {
+          positions.with(head, begin, strip, rows, key0, n, terms, added, f);
         },
         [&](i64 t, const float* o, float factor, float lse) {
           if (place[t].out) store_row(place[t].out + head * p.d, o, factor, p.d);
           if (p.lse) p.lse[u * windows.tokens + t] = lse;
-        });
+        },
+        [&](int strip, int rows, int part, int parts) { meanwhile(begin + strip, rows, part, parts); });
   }
 
   void run_shared() const {
@@ -87,38 +88,56 @@ struct WindowUnits {
                    [&, to = place](i64 begin, i64 end) { pack(unit, to, u % p.heads, begin, end); });
       parallel_for(windows.tokens, Buffers::kQueries, [&, to = place](i64 begin, i64 end) {
         Tile::begin();
-        queries(unit, to, u, begin, end, [](i64, int) {});
+        queries(unit, to, u, begin, end, [](i64, int, int, int) {});
         Tile::end();
       });
     }
   }
-  // Rows of a window lie apart in memory, a few cache lines each: too short for the processor to foresee
-  // them.
-  void prefetch(const Place* place, i64 head, i64 begin, i64 n) const {
-    for (i64 t = begin; t < begin + n; ++t)
-      for (int part = 0; part < 3; ++part)
-        fetch(place[t].in + head * windows.head_step + part * windows.part_step, p.d);
+  // In how many parts the queries of units are cut so that threads wait least for one another. Each part
+  // packs its unit's keys and values, which takes as long as kPacking queries.
+  i64 parts_of_unit() const {
+    constexpr i64 kPacking = 8;
+    const auto time = [this](i64 parts) {
+      return blocks_of(count * parts, threads()) * (part_size(parts) + kPacking);
+    };
+    i64 best = 1;
+    for (i64 parts = 2; parts <= windows.tokens / Tile::kRows; ++parts)
+      if (time(parts) < time(best)) best = parts;
+    return best;
   }
+  i64 part_size(i64 parts) const { return round_up(blocks_of(windows.tokens, parts), Tile::kRows); }
+
   void run() const {
     if (windows.tokens >= kSharedTokens) return run_shared();
-    const i64 n = windows.tokens, grain = std::max<i64>(1, count / (16 * threads()));
-    parallel_for(count, grain, [&](i64 first, i64 last) {
+    const i64 n = windows.tokens, size = part_size(parts_of_unit()), parts = blocks_of(n, size);
+    const i64 grain = parts > 1 ? 1 : std::max<i64>(1, count / (16 * threads()));
+    parallel_for(count * parts, grain, [&](i64 first, i64 last) {
       auto [panels, place] = memory(4, 2);
       Place* next = place + n;
       const Unit<Tile> unit(n, p.d, panels);
-      find_places(first, next);
+      find_places(first / parts, next);
       Tile::begin();
-      for (i64 u = first; u < last; ++u) {
+      for (i64 task = first; task < last; ++task) {
+        const i64 u = task / parts, head = u % p.heads, next_head = (u + 1) % p.heads;
         // The window of u, and that of u + 1: the same but for the last head.
-        if (u == first || u % p.heads == 0) std::swap(place, next);
-        const Place* const following = (u + 1) % p.heads == 0 ? next : place;
-        if (following == next && u + 1 < last) find_places(u + 1, next);
-        const auto meanwhile = [&](i64 t, int rows) {
-          if (u + 1 < last) prefetch(following, (u + 1) % p.heads, t, rows);
+        if (task == first || head == 0) std::swap(place, next);
+        const Place* following = nullptr;
+        if (task + 1 < last) following = next_head == 0 ? next : place;
+        if (following == next) find_places(u + 1, next);
+        // Rows of a window lie apart in memory, a few cache lines each: too short for the processor to
+        // foresee them.
+        const auto meanwhile = [&](i64 t, int rows, int step, int steps) {
+          for (i64 i = t + rows * step / steps; i < t + rows * (step + 1) / steps; ++i) {
+            if (place[i].out) fetch_to_write(place[i].out + head * p.d, p.d);
+            if (!following) continue;
+            const T* const in = following[i].in + next_head * windows.head_step;
+            fetch(in, p.d), fetch(in + windows.part_step, p.d), fetch(in + 2 * windows.part_step, p.d);
+          }
         };
-        pack(unit, place, u % p.heads, 0, n);
-        for (i64 t = 0; t < n; t += Buffers::kQueries)
-          queries(unit, place, u, t, std::min(n, t + Buffers::kQueries), meanwhile);
+        pack(unit, place, head, 0, n);
+        const i64 begin = task % parts * size, end = std::min(n, begin + size);
+        for (i64 t = begin; t < end; t += Buffers::kQueries)
+          queries(unit, place, u, t, std::min(end, t + Buffers::kQueries), meanwhile);
       }
       Tile::end();
     });

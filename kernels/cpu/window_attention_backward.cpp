@@ -19,6 +19,7 @@
 #include "kernels/cpu/transpose.h"
 #include "kernels/cpu/product_pack.h"
 #include "kernels/cpu/product_tiles.h"
+#include "kernels/cpu/attend_weights.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/attention_backward.h"
 #include "kernels/cpu/windows.h"
@@ -111,16 +112,14 @@ struct Gradients {
 
   // `next`: the places of the window to come, or null.
   void window(const BackwardUnit<Tile>& unit, i64 w, i64 head, const Place<T>* place, const Place<T>* next,
-              const TableSums& table, float* dpad, float* added) const {
+              const TableSums& table, float* dpad) const {
     const i64 first = head * windows.head_step, step = windows.part_step;
     const auto part = [=](i64 i) { return [=](i64 t) { return place[t].in + first + i * step; }; };
     attend_backward(
         unit,
         BackwardRows{part(0), [=, this](i64 t) { return place[t].dout + head * p.d; }, part(1), part(2)},
         p.scale, p.lse + (w * p.heads + head) * n,
-        [&](i64 t, int rows, i64 key0, i64 keys) {
-          return positions.of(head, t, 0, rows, key0, keys, nullptr, added);
-        },
+        [&](i64 t, int rows, i64 key0, i64, const auto& f) { positions.with_table(head, t, rows, key0, f); },
         [&](i64 t, int rows) {
           for (int i = 0; i < rows; ++i) {
             put(place[t + i], head, 0, unit.dq + i * unit.o_ld, p.scale, dpad);
@@ -135,10 +134,8 @@ struct Gradients {
   }
 
   void task(i64 chunk, i64 head, float* sums) const {
-    const i64 unit_size = BackwardUnit<Tile>::size(n, n, p.d), added_size = Tile::kRows * kAStride + kLanes,
-              table_sums = TableSums::size(p.win_h, p.win_w), channels = windows.channels;
-    float* const memory = scratch<float>(5, unit_size + added_size);
-    const BackwardUnit<Tile> unit(n, n, p.d, memory);
+    const i64 table_sums = TableSums::size(p.win_h, p.win_w), channels = windows.channels;
+    const BackwardUnit<Tile> unit(n, n, p.d, scratch<float>(5, BackwardUnit<Tile>::size(n, n, p.d)));
     Place<T>* place = reinterpret_cast<Place<T>*>(
         scratch<char>(4, 2 * n * static_cast<i64>(sizeof(Place<T>)) + 4 * (table_sums + channels)));
     Place<T>* next = place + n;
@@ -152,7 +149,7 @@ struct Gradients {
       std::swap(place, next);
       if (w + 1 < end) find_places(w + 1, zeros, next);
       window(unit, w, head, place, w + 1 < end ? next : nullptr, table,
-             sums + table_size + head * windows.head_step, memory + unit_size);
+             sums + table_size + head * windows.head_step);
     }
     if (args.dbias) table.fold(sums + head * n);
   }
