@@ -49,7 +49,9 @@ LadderCase<k::WindowAttention> case_of(const Grid& g) {
                               .scale = 0.3f,
                               .dtype = dtype};
   };
-  test.tolerance = 1e-5;
+  // Keys in the padding are equal: the roundings of up to 200 equal terms go one way, up to 1.2e-5 on each
+  // side.
+  test.tolerance = 2e-5;
   test.rounding_tolerance = 4e-3;  // P in bf16
   return test;
 }

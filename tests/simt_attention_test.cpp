@@ -158,5 +158,6 @@ TEST_CASE(
   std::vector<Operand> operands = inputs(s);
   for (std::size_t i = 0; i < operands[0].values.size(); i += 16) operands[0].values[i] = 32;
   for (std::size_t i = 0; i < operands[1].values.size(); i += 16) operands[1].values[i] = -32;
-  check_backward(s, operands, 1e-3, 0x1p-3);  // column 0 of dq is a small difference of large numbers
+  // Column 0 of dq is nothing but 32 times the rounding of o and lse.
+  check_backward(s, operands, 1e-3, 0x1p-2);
 }
