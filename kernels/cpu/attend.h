@@ -140,21 +140,25 @@ struct AttendBuffers {
 // Queries [begin, end), at most a block of them and packed in buffers.q, over all keys of the unit.
 // with_added(strip, rows, key0, n, f) calls f with what is added to the logits of queries begin + strip and
 // on and keys key0 to key0 + n (attend_weights.h). finish(t, o, factor, lse) takes the d results of query t
-// before their multiplication by factor, and the natural log of the softmax denominator.
+// before their multiplication by factor, and, if with_lse, the natural log of the softmax denominator.
 // meanwhile(strip, rows, part, parts) is called for all `parts` parts of each strip, spread over the
 // products, to ask for memory ahead of its use.
 template <class Tile, class WithAdded, class Finish, class Meanwhile>
-void attend(const Unit<Tile>& unit, i64 begin, i64 end, float scale, const AttendBuffers<Tile>& buffers,
-            const WithAdded& with_added, const Finish& finish, const Meanwhile& meanwhile) {
+void attend(const Unit<Tile>& unit, i64 begin, i64 end, float scale, bool with_lse,
+            const AttendBuffers<Tile>& buffers, const WithAdded& with_added, const Finish& finish,
+            const Meanwhile& meanwhile) {
   const int rows = static_cast<int>(end - begin);
   const i64 d = unit.d, words_d = words_of<Tile>(d), words_keys = words_of<Tile>(unit.keys);
   const float scale2 = scale * kLog2e;
-  float *const s = buffers.s, refs[AttendBuffers<Tile>::kQueries], sums[AttendBuffers<Tile>::kQueries];
+  const bool exact = with_lse && Tile::kPair == 2;
+  float *const s = buffers.s, refs[AttendBuffers<Tile>::kQueries], sums[AttendBuffers<Tile>::kQueries],
+               exact_sums[AttendBuffers<Tile>::kQueries];
   for (i64 key0 = 0; key0 < unit.keys; key0 += kKeyBlock) {
     const i64 n = std::min(kKeyBlock, unit.keys - key0);
     for (int strip = 0; strip < rows; strip += Tile::kRows) {
       const int count = std::min(Tile::kRows, rows - strip);
-      float *const ref = refs + strip, *const sum = sums + strip, more[Tile::kRows];
+      float *const ref = refs + strip, *const sum = sums + strip, *const exact_sum = exact_sums + strip;
+      WeightSums<Tile> more;
       float* const o = buffers.o + strip * buffers.o_ld;
       const auto multiply = [&] {
         for (i64 j = 0; j < n; j += kNR) {
@@ -168,9 +172,17 @@ void attend(const Unit<Tile>& unit, i64 begin, i64 end, float scale, const Atten
       if (key0 == 0)
         for (int i = 0; i < count; ++i) ref[i] = nearest(scale2 * s[i * kAStride]), sum[i] = 0;
       with_added(strip, count, key0, n, [&](const auto& added) {
-        weigh<Tile>(s, added, count, n, scale2, ref, more);
+        const auto make_weights = [&] {
+          if (exact)
+            weigh<Tile, Tile::kPair == 2>(s, added, count, n, scale2, ref, more);
+          else
+            weigh<Tile, false>(s, added, count, n, scale2, ref, more);
+        };
+        make_weights();
         // After the first block sums can only grow. False for NaN.
-        const auto good = [&](int i) { return more[i] <= kLargestSum && (key0 > 0 || more[i] >= kLeastSum); };
+        const auto good = [&](int i) {
+          return more.used[i] <= kLargestSum && (key0 > 0 || more.used[i] >= kLeastSum);
+        };
         bool all_good = true;
         for (int i = 0; i < count; ++i) all_good &= good(i);
         if (all_good) return;
@@ -181,22 +193,27 @@ void attend(const Unit<Tile>& unit, i64 begin, i64 end, float scale, const Atten
           if (key0 > 0) {
             const vf shrink = exp2(splat(ref[i] - top));
             sum[i] *= shrink[0];
+            if (exact) exact_sum[i] *= shrink[0];
             for (i64 c = 0; c < d; c += kLanes)
               store(o + i * buffers.o_ld + c, shrink * load(o + i * buffers.o_ld + c));
           }
           ref[i] = top;
         }
-        weigh<Tile>(s, added, count, n, scale2, ref, more);
+        make_weights();
       });
-      for (int i = 0; i < count; ++i) sum[i] += more[i];
+      for (int i = 0; i < count; ++i) sum[i] += more.used[i];
+      if (exact)
+        for (int i = 0; i < count; ++i) exact_sum[i] = (key0 == 0 ? 0 : exact_sum[i]) + more.exact[i];
       for (i64 c = 0; c < d; c += kNR)
         Tile::run(count, d - c <= kLanes, reinterpret_cast<const Word*>(s),
                   unit.v + c * words_keys + key0 / Tile::kPair * kNR, words_of<Tile>(n), o + c, buffers.o_ld,
                   key0 > 0);
     }
   }
-  for (int i = 0; i < rows; ++i)
-    finish(begin + i, buffers.o + i * buffers.o_ld, 1.0f / sums[i], refs[i] * kLn2 + __builtin_logf(sums[i]));
+  for (int i = 0; i < rows; ++i) {
+    const float lse = with_lse ? refs[i] * kLn2 + __builtin_logf((exact ? exact_sums : sums)[i]) : 0.0f;
+    finish(begin + i, buffers.o + i * buffers.o_ld, 1.0f / sums[i], lse);
+  }
 }
 
 // n numbers times a factor.

@@ -78,42 +78,47 @@ struct AddedRows {
   }
 };
 
+// Sums of the weights of a strip's rows. `used` are those of what the second product multiplies by, which may
+// have been rounded to bf16: outputs are divided by them, so that the rounding of a weight that leads all
+// others goes out. `exact` are those of the weights before that, where they are asked for.
+template <class Tile>
+struct WeightSums {
+  float used[Tile::kRows], exact[Tile::kRows];
+};
+
 // Weights 2^(logit - ref[i]) of the rows of a strip from their products s with the keys, in place, as words
-// for the second product: a logit is scale times a product, plus what is added. The sum of row i to sums[i].
-template <class Tile, class Added>
-void weigh(float* s, const Added& added, int rows, i64 n, float scale, const float* refs, float* sums) {
-  vf all[Tile::kRows];
+// for the second product: a logit is scale times a product, plus what is added.
+template <class Tile, bool exact, class Added>
+void weigh(float* s, const Added& added, int rows, i64 n, float scale, const float* refs,
+           WeightSums<Tile>& sums) {
+  vf used_sums[Tile::kRows], exact_sums[Tile::kRows];
   for (int i = 0; i < rows; ++i, s += kAStride) {
     const auto add = added.row(i, splat(refs[i]));
     const auto weight = [&](i64 j) __attribute__((always_inline)) {
       return exp2(scale * load(s + j) + add(j));
     };
     auto* const halves = reinterpret_cast<std::uint16_t*>(s);
+    vf used_sum{}, exact_sum{};
     const auto put = [&](i64 j, vf e) __attribute__((always_inline)) {
-      if constexpr (Tile::kPair == 1)
+      if constexpr (Tile::kPair == 1) {
         store(s + j, e);
-      else  // half up: ties are rare, and NaN stays NaN
-        *reinterpret_cast<vh_any*>(halves + j) =
-            __builtin_convertvector((reinterpret_cast<vu>(e) + 0x8000u) >> 16, vh);
+        used_sum += e;
+      } else {  // half up: ties are rare, and NaN stays NaN
+        const vu up = reinterpret_cast<vu>(e) + 0x8000u;
+        *reinterpret_cast<vh_any*>(halves + j) = __builtin_convertvector(up >> 16, vh);
+        used_sum += reinterpret_cast<vf>(up & 0xffff0000u);
+      }
+      if constexpr (exact) exact_sum += e;
     };
-    vf sum{};
     i64 j = 0;
-    for (; j + kLanes <= n; j += kLanes) {
-      const vf e = weight(j);
-      put(j, e);
-      sum += e;
-    }
-    if (j < n) {
-      const vf e = first_lanes(weight(j), n - j);
-      put(j, e);
-      sum += e;
-      j += kLanes;
-    }
+    for (; j + kLanes <= n; j += kLanes) put(j, weight(j));
+    if (j < n) put(j, first_lanes(weight(j), n - j)), j += kLanes;
     if constexpr (Tile::kPair == 2)
       for (; j < words_of<Tile>(n) * 2; j += kLanes) put(j, vf{});
-    all[i] = sum;
+    used_sums[i] = used_sum, exact_sums[i] = exact_sum;
   }
-  sums_across(all, rows, sums);
+  sums_across(used_sums, rows, sums.used);
+  if constexpr (exact) sums_across(exact_sums, rows, sums.exact);
 }
 
 // The largest of n logits of row i, whose products are s.

@@ -41,7 +41,8 @@ void run_tiles(const k::Attention& p) {
         const i64 end = std::min<i64>(p.nq, t + Buffers::kQueries);
         buffers.pack_queries(t, end, p.d, [&](i64 i) { return q + b * p.q_batch + i * p.q_row + h * p.d; });
         attend(
-            unit, t, end, p.scale, buffers, [](int, int, i64, i64, const auto& f) { f(AddedNothing()); },
+            unit, t, end, p.scale, p.lse != nullptr, buffers,
+            [](int, int, i64, i64, const auto& f) { f(AddedNothing()); },
             [&](i64 i, const float* o, float factor, float lse) {
               store_row(out + (b * p.nq + i) * p.heads * p.d + h * p.d, o, factor, p.d);
               if (p.lse) p.lse[u * p.nq + i] = lse;

@@ -68,7 +68,7 @@ struct WindowUnits {
     buffers.pack_queries(begin, end, p.d, [&](i64 t) { return place[t].in + head * windows.head_step; });
     positions.multiply(static_cast<int>(end - begin), buffers.q, terms);
     attend(
-        unit, begin, end, p.scale, buffers,
+        unit, begin, end, p.scale, p.lse != nullptr, buffers,
         [&](int strip, int rows, i64 key0, i64 n, const auto& f) {
           positions.with(head, begin, strip, rows, key0, n, terms, added, f);
         },
