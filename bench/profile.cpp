@@ -37,6 +37,8 @@ std::string sizes_of(const Args& a) {
     return times(a.batch, a.heads, a.d, a.h, a.w, a.win_h);
   else if constexpr (requires { a.nq; })
     return times(a.batch, a.heads, a.d, a.nq, a.nk);
+  else if constexpr (requires { a.hidden; })
+    return times(a.n, a.h, a.w, a.c, a.hidden, a.o, a.stride);
   else if constexpr (requires { a.rows; })
     return times(a.rows, a.cols);
   else if constexpr (requires { a.stride; })
@@ -88,7 +90,7 @@ void record(const char* name, void (*run)(const Args&), const Args& a) {
 }
 
 // The real kernels, each with a clock around it.
-k::Kernels timed_kernels() {
+k::Kernels timed_kernels(const k::Kernels& real) {
   k::Kernels t{};
   t.name = "timed";
 #define BP_TIMED(kernel) t.kernel = [](const auto& a) { record(#kernel, recorder->real.kernel, a); };
@@ -123,12 +125,13 @@ k::Kernels timed_kernels() {
   BP_TIMED(normalize_pad)
   BP_TIMED(squared_norms)
   BP_TIMED(adamw)
+  if (real.mbconv) BP_TIMED(mbconv)
 #undef BP_TIMED
   return t;
 }
 
 std::vector<KernelCall> run_once(const Place& place, const std::function<void()>& body) {
-  const k::Kernels timed = timed_kernels();
+  const k::Kernels timed = timed_kernels(place.kernels());
   Recorder r{.place = place, .real = place.kernels()};
   const Profile profile(place.device(), timed);
   r.profile = &profile;

@@ -193,6 +193,18 @@ Work work_of(const k::DepthwiseBackward& a) {
   return {2 * (dx + dw) * s.products, (s.y + (dx + dw) * (s.x + 9 * product(a.c))) * size(a.dtype)};
 }
 
+Work work_of(const k::MbConv& a) {
+  k::Depthwise spatial{};
+  spatial.n = a.n, spatial.h = a.h, spatial.w = a.w, spatial.c = a.hidden, spatial.stride = a.stride;
+  spatial.bias = a.spatial_bias, spatial.act = Act::gelu;
+  const DepthwiseShape s(spatial);
+  const double pixels = product(a.n, a.h, a.w), y = s.y / product(a.hidden) * product(a.o);
+  const double weights = product(a.hidden, a.c + 9 + a.o + 2) + product(a.o);
+  return {2 * (pixels * product(a.c, a.hidden) + y * product(a.hidden)) + (1 + act_ops(Act::gelu)) * s.x +
+              work_of(spatial).ops + (a.shortcut ? 2 + act_ops(Act::gelu) : 1) * y,
+          (pixels * product(a.c) + y) * size(DType::f32) + weights * size(a.dtype)};
+}
+
 Work work_of(const k::Attention& a) {
   const double logits = product(a.batch, a.heads, a.nq, a.nk), c = product(a.heads, a.d);
   const double q = product(a.batch, a.nq) * c, kv = product(a.batch, a.nk) * c;

@@ -45,6 +45,15 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {}, Act act
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, i64 stride, i64 pad, Act act = Act::none);
 Tensor depthwise(const Tensor& x, const Tensor& w, const Tensor& bias, i64 stride, Act act = Act::none);
 
+// MBConv (MobileNetV2's inverted residual) with BatchNorm folded, as in TinyViT: y = project GELU(depthwise
+// GELU(expand x)), with shortcut GELU(x + that). x [N,H,W,C], of any type; expand [hidden,1,1,C], spatial
+// [3,3,hidden], project [O,1,1,hidden] and their biases, of the type that the maps between have. In inference
+// on the processor the maps between stay in the caches, where expand and project are packed.
+struct MbConvWeights {
+  const Tensor &expand, &expand_bias, &spatial, &spatial_bias, &project, &project_bias;
+};
+Tensor mbconv(const Tensor& x, const MbConvWeights& w, i64 stride, bool shortcut);
+
 // Over the last axis; w, b [C]. On channels-last maps this is also SAM's LayerNorm2d.
 Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, float eps);
 

@@ -8,7 +8,7 @@ namespace bp::k {
 
 // Changes with every change of Backend or of an argument struct, so that a program never calls a shared
 // object that was built for another.
-constexpr int kBackendVersion = 4;
+constexpr int kBackendVersion = 5;
 
 struct DeviceInfo {
   char name[256];

@@ -194,6 +194,21 @@ struct Depthwise {  // x [n,h,w,c], weight [3,3,c], bias [c] or null, padding 1 
   Act act;
   DType dtype;
 };
+// Two 1x1 convolutions around a depthwise 3x3 one of padding 1, without their maps between: y = project
+// GELU(depthwise GELU(expand x)), with shortcut GELU(x + that). x [n,h,w,c] and y [n,oh,ow,o] are f32, oh =
+// (h
+// - 1)/stride + 1; weights, biases and the maps between are of `dtype`: expand [hidden,c], spatial
+// [3,3,hidden], project [o,hidden]. c and hidden are at most kMbConvDepth.
+inline constexpr i64 kMbConvDepth = 256;
+struct MbConv {
+  const float* x;
+  const void *expand_bias, *spatial, *spatial_bias, *project_bias;
+  float* y;
+  i64 n, h, w, c, hidden, o, stride;
+  bool shortcut;  // o is c then, and stride 1
+  DType dtype;
+  const void *packed_expand, *packed_project;  // what PackWeight made of the two
+};
 struct DepthwiseBackward {  // dx, dweight: each may be null
   const void *x, *weight, *dy;
   void *dx, *dweight;
@@ -336,6 +351,7 @@ struct Kernels {
   void (*normalize_pad)(const NormalizePad&);
   void (*squared_norms)(const SquaredNorms&);
   void (*adamw)(const AdamW&);
+  void (*mbconv)(const MbConv&) = nullptr;  // null where it would be no faster than its parts
   // Both null where weights are read as they are.
   i64 (*packed_bytes)(i64 rows, i64 depth, DType dtype) = nullptr;
   void (*pack_weight)(const PackWeight&) = nullptr;

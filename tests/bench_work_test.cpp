@@ -74,6 +74,21 @@ TEST_CASE("relative positions add their two products with the tables, windows th
   CHECK(of("window_attention", {1, 2, 4, 4, 4, 2}, DType::f32, "bias").bytes == 4 * (4 * 16 * 8 + 8));
 }
 
+TEST_CASE("mbconv is its parts, without the bytes of the maps between") {
+  const float one = 1;
+  const k::Conv2d expand{&one, &one, &one, nullptr, 2, 5, 7, 3, 6, 1, 1, 1, 0, k::Act::gelu, DType::f32},
+      project{&one, &one, &one, nullptr, 2, 5, 7, 6, 3, 1, 1, 1, 0, k::Act::none, DType::f32};
+  const k::Depthwise spatial{&one, &one, &one, nullptr, 2, 5, 7, 6, 1, k::Act::gelu, DType::f32};
+  k::MbConv a{};
+  a.n = 2, a.h = 5, a.w = 7, a.c = 3, a.hidden = 6, a.o = 3, a.stride = 1, a.spatial_bias = &one;
+  const double map = 2 * 5 * 7 * 6, parts = work_of(expand).ops + work_of(spatial).ops + work_of(project).ops;
+  CHECK(work_of(a).ops == parts);
+  CHECK(work_of(a).bytes ==
+        work_of(expand).bytes + work_of(spatial).bytes + work_of(project).bytes - 4 * 4 * map);
+  a.shortcut = true;
+  CHECK(work_of(a).ops == parts + 6 * map / 2);
+}
+
 TEST_CASE("rows and elements") {
   CHECK(of("layer_norm", {4, 16}) == Work{8 * 64, 4 * (2 * 64 + 32)});
   CHECK(of("layer_norm", {4, 16}, DType::bf16) == Work{8 * 64, 2 * (2 * 64 + 32)});

@@ -31,18 +31,23 @@ struct Blocks {
   }
 };
 
-// Pointers to the pixels of a window of `height` x `width` whose first is (y, x) of a map [h,w,c]; pixels
-// outside of the map point at `outside`.
+// Pointers to the pixels of a window of `height` x `width`.
 template <int height, int width, class T>
 struct Window {
   T* at[height][width];
-  BP_INLINE Window(T* map, i64 h, i64 w, i64 c, i64 y, i64 x, T* outside) {
+
+  // pixel(row, column) of each.
+  template <class F>
+  BP_INLINE explicit Window(const F& pixel) {
     for (int r = 0; r < height; ++r)
-      for (int t = 0; t < width; ++t) {
-        const bool inside = y + r >= 0 && y + r < h && x + t >= 0 && x + t < w;
-        at[r][t] = inside ? map + ((y + r) * w + x + t) * c : outside;
-      }
+      for (int t = 0; t < width; ++t) at[r][t] = pixel(r, t);
   }
+  // The first is (y, x) of a map [h,w,c]; pixels outside of the map point at `outside`.
+  BP_INLINE Window(T* map, i64 h, i64 w, i64 c, i64 y, i64 x, T* outside)
+      : Window([&](int r, int t) {
+          const bool inside = y + r >= 0 && y + r < h && x + t >= 0 && x + t < w;
+          return inside ? map + ((y + r) * w + x + t) * c : outside;
+        }) {}
 };
 
 }  // namespace

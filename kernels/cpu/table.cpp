@@ -40,6 +40,7 @@ const k::Kernels& table() {
       .normalize_pad = normalize_pad,
       .squared_norms = squared_norms,
       .adamw = adamw,
+      .mbconv = mbconv,
       .packed_bytes = packed_bytes,
       .pack_weight = pack_weight,
   };

@@ -21,20 +21,22 @@ ConvBn stem(i64 in, i64 out) {
   return {in, out, 3, 2, false};
 }
 
+template <class Layers>
+MbConvWeights folded(const Layers& l) {
+  return {l.expand.folded_weight, l.expand.folded_bias,    l.spatial.folded_weight,
+          l.spatial.folded_bias,  l.project.folded_weight, l.project.folded_bias};
+}
+
 }  // namespace
 
 Tensor MbConv::operator()(const Tensor& x) const {
-  const auto layers = [&](const Tensor& band) {
-    return gelu(add(cast(project(spatial(expand(band, Act::gelu), Act::gelu)), band.dtype()), band));
-  };
-  return expand.training ? layers(x) : in_image_bands(x, x.dim(2) * expand.out, 1, layers);
+  if (!expand.training) return mbconv(x, folded(*this), 1, true);
+  return gelu(add(cast(project(spatial(expand(x, Act::gelu), Act::gelu)), x.dtype()), x));
 }
 
 Tensor Merging::operator()(const Tensor& x) const {
-  const auto layers = [&](const Tensor& band) {
-    return cast(project(spatial(expand(band, Act::gelu), Act::gelu)), band.dtype());
-  };
-  return expand.training ? layers(x) : in_image_bands(x, x.dim(2) * expand.out, spatial.stride, layers);
+  if (!expand.training) return mbconv(x, folded(*this), spatial.stride, false);
+  return cast(project(spatial(expand(x, Act::gelu), Act::gelu)), x.dtype());
 }
 
 Block::Block(i64 width, i64 heads_, i64 window_)
