@@ -178,7 +178,8 @@ struct Conv2d {  // x [n,h,w,c], weight [o,kh,kw,c], bias [o] or null -> y [n,oh
   i64 n, h, w, c, o, kh, kw, stride, pad;
   Act act;
   DType dtype;
-  const void* packed = nullptr;  // what PackWeight made of weight [o,kh*kw*c], or null
+  const void* packed = nullptr;  // what PackWeight made of weight [o,kh*kw*c], or null; weight is there in
+                                 // any case
 };
 struct Conv2dBackward {  // dx, dweight: each may be null
   const void *x, *weight, *dy;

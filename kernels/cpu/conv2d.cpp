@@ -18,6 +18,7 @@
 #include "kernels/cpu/product_tiles.h"
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/table.h"
+#include "kernels/cpu/winograd.h"
 
 namespace {
 
@@ -261,7 +262,7 @@ void run(const k::Conv2dBackward& p) {
 }  // namespace
 
 void conv2d(const k::Conv2d& p) {
-  if (conv2d_direct(p)) return;
+  if (conv2d_direct(p) || conv2d_winograd(p)) return;
   p.dtype == DType::f32 ? run<float>(p) : run<bf16>(p);
 }
 void conv2d_backward(const k::Conv2dBackward& p) {
