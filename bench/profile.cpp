@@ -37,6 +37,8 @@ std::string sizes_of(const Args& a) {
     return times(a.batch, a.heads, a.d, a.h, a.w, a.win_h);
   else if constexpr (requires { a.nq; })
     return times(a.batch, a.heads, a.d, a.nq, a.nk);
+  else if constexpr (requires { a.norm_w; })
+    return times(a.rows, a.c, a.hidden);
   else if constexpr (requires { a.hidden; })
     return times(a.n, a.h, a.w, a.c, a.hidden, a.o, a.stride);
   else if constexpr (requires { a.rows; })
@@ -126,6 +128,7 @@ k::Kernels timed_kernels(const k::Kernels& real) {
   BP_TIMED(squared_norms)
   BP_TIMED(adamw)
   if (real.mbconv) BP_TIMED(mbconv)
+  if (real.mlp) BP_TIMED(mlp)
 #undef BP_TIMED
   return t;
 }

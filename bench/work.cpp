@@ -205,6 +205,14 @@ Work work_of(const k::MbConv& a) {
           (pixels * product(a.c) + y) * size(DType::f32) + weights * size(a.dtype)};
 }
 
+Work work_of(const k::Mlp& a) {
+  const double rows = product(a.rows, a.c), hidden = product(a.rows, a.hidden);
+  // LayerNorm takes 8 operations; bias; bias and residual.
+  return {8 * rows + 4 * rows * product(a.hidden) + (1 + act_ops(Act::gelu)) * hidden + 2 * rows,
+          2 * rows * size(DType::f32) + product(2 * a.hidden + 3, a.c) * size(a.dtype) +
+              product(a.hidden) * size(a.dtype)};
+}
+
 Work work_of(const k::Attention& a) {
   const double logits = product(a.batch, a.heads, a.nq, a.nk), c = product(a.heads, a.d);
   const double q = product(a.batch, a.nq) * c, kv = product(a.batch, a.nk) * c;

@@ -38,6 +38,7 @@ Work work_of(const k::Conv2dBackward&);
 Work work_of(const k::Depthwise&);
 Work work_of(const k::DepthwiseBackward&);
 Work work_of(const k::MbConv&);
+Work work_of(const k::Mlp&);
 Work work_of(const k::Attention&);
 Work work_of(const k::AttentionBackward&);
 Work work_of(const k::WindowAttention&);

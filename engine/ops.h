@@ -57,6 +57,14 @@ Tensor mbconv(const Tensor& x, const MbConvWeights& w, i64 stride, bool shortcut
 // Over the last axis; w, b [C]. On channels-last maps this is also SAM's LayerNorm2d.
 Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, float eps);
 
+// A transformer's MLP: x + fc2 GELU(fc1 LayerNorm(x)). x [..,C]; norm and its bias [C] of one type, fc1
+// [hidden,C], fc2 [C,hidden] and their biases of one, which the rows between have; the sum has x's. In
+// inference on the processor the rows between stay in the caches, where fc1 and fc2 are packed.
+struct MlpWeights {
+  const Tensor &norm, &norm_bias, &fc1, &bias1, &fc2, &bias2;
+};
+Tensor mlp(const Tensor& x, const MlpWeights& w, float eps);
+
 // act of BatchNorm over all axes but the last; w, b [C] of x's dtype, running [C] f32. In training it
 // normalises with the batch's mean and biased variance and moves the running statistics, in place, to
 // momentum of the batch's mean and unbiased variance; that takes two values per channel. Otherwise it uses

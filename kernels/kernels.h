@@ -117,6 +117,15 @@ struct LayerNorm {  // y = (x - mean) * rstd * w + b over the last axis; stats [
   float eps;
   DType dtype;
 };
+struct Mlp {  // y = x + fc2 GELU(fc1 LayerNorm(x)); x, y [rows,c] and the norm's w, b are f32, the rest `dtype`
+  const float *x, *norm_w, *norm_b;
+  const void *bias1, *bias2;
+  float* y;
+  i64 rows, c, hidden;
+  float eps;
+  DType dtype;
+  const void *packed1, *packed2;  // what PackWeight made of fc1 [hidden,c] and fc2 [c,hidden]
+};
 struct LayerNormBackward {  // dx, dw, db: each may be null
   const void *x, *w, *dy;
   const float* stats;
@@ -352,7 +361,9 @@ struct Kernels {
   void (*normalize_pad)(const NormalizePad&);
   void (*squared_norms)(const SquaredNorms&);
   void (*adamw)(const AdamW&);
-  void (*mbconv)(const MbConv&) = nullptr;  // null where it would be no faster than its parts
+  // Both null where they would be no faster than their parts.
+  void (*mbconv)(const MbConv&) = nullptr;
+  void (*mlp)(const Mlp&) = nullptr;
   // Both null where weights are read as they are.
   i64 (*packed_bytes)(i64 rows, i64 depth, DType dtype) = nullptr;
   void (*pack_weight)(const PackWeight&) = nullptr;

@@ -18,8 +18,9 @@ bool comes_in_bands(const Tensor& x, i64 widest);  // whether it calls f more th
 
 // f(x) for x [N,H,W,C] and an f [n,h,W,C] -> [n,h/stride,W',C'] whose row i depends on rows
 // [stride (i - 1), stride (i + 2)) of its input and takes rows outside of it for zeros: 3x3 convolutions with
-// padding 1. stride divides H; with stride 1 one such layer, with more of them strides of 2. `widest` is the
-// number of elements that f's largest map has per row of its input.
+// padding 1. stride divides H; with stride 1 one such layer, with more of them strides of 2. A dense one of
+// stride 1 may be rounded otherwise in a band (conv2d's Winograd tiles begin at the image's corner). `widest`
+// is the number of elements that f's largest map has per row of its input.
 Tensor in_image_bands(const Tensor& x, i64 widest, i64 stride, const Layers& f);
 
 }  // namespace bp

@@ -89,6 +89,19 @@ TEST_CASE("mbconv is its parts, without the bytes of the maps between") {
   CHECK(work_of(a).ops == parts + 6 * map / 2);
 }
 
+TEST_CASE("an MLP is its parts, without the bytes of the rows between") {
+  const float one = 1;
+  k::Matmul fc1{}, fc2{};
+  fc1.m = fc2.m = 10, fc1.n = fc2.k = 12, fc1.k = fc2.n = 3, fc1.batch = fc2.batch = 1;
+  fc1.alpha = fc2.alpha = 1, fc1.bias = fc2.bias = &one, fc2.residual = &one, fc1.act = k::Act::gelu;
+  const Work parts[] = {of("layer_norm", {10, 3}), work_of(fc1), work_of(fc2)};
+  k::Mlp a{};
+  a.rows = 10, a.c = 3, a.hidden = 12;
+  CHECK(work_of(a).ops == parts[0].ops + parts[1].ops + parts[2].ops);
+  // The normalised and the hidden rows go there and back, and x comes once.
+  CHECK(work_of(a).bytes == parts[0].bytes + parts[1].bytes + parts[2].bytes - 4 * (2 * 30 + 2 * 120 + 30));
+}
+
 TEST_CASE("rows and elements") {
   CHECK(of("layer_norm", {4, 16}) == Work{8 * 64, 4 * (2 * 64 + 32)});
   CHECK(of("layer_norm", {4, 16}, DType::bf16) == Work{8 * 64, 2 * (2 * 64 + 32)});

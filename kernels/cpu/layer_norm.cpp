@@ -1,5 +1,4 @@
-// LayerNorm over rows. Variance in a second pass over the row, which is in L1: a sum of squares minus the
-// squared mean would lose all digits where the mean is large.
+// LayerNorm over rows and its gradients.
 #include <algorithm>
 
 #include "kernels/kernels.h"
@@ -9,41 +8,21 @@
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/table.h"
 
-namespace {
+#include "kernels/cpu/layer_norm_row.h"
 
-// Sum of term(i, n) over the row's vectors, where lanes from n on do not count.
-template <class F>
-BP_INLINE float sum_of(i64 cols, F term) {
-  vf s[4] = {};
-  i64 i = 0;
-  for (; i + 4 * kLanes <= cols; i += 4 * kLanes)
-    for (int j = 0; j < 4; ++j) s[j] += term(i + j * kLanes, kLanes);
-  for (; i + kLanes <= cols; i += kLanes) s[0] += term(i, kLanes);
-  if (i < cols) s[1] += first_lanes(term(i, cols - i), cols - i);
-  return sum_lanes((s[0] + s[1]) + (s[2] + s[3]));
-}
+namespace {
 
 template <class T>
 void run(const k::LayerNorm& p) {
   const T *w = static_cast<const T*>(p.w), *b = static_cast<const T*>(p.b);
   const i64 cols = p.cols;
-  const float scale = 1.0f / static_cast<float>(cols);
   parallel_for(p.rows, std::max<i64>(1, 8192 / std::max<i64>(1, cols)), [&](i64 begin, i64 end) {
     for (i64 r = begin; r < end; ++r) {
-      const T* x = static_cast<const T*>(p.x) + r * cols;
-      T* y = static_cast<T*>(p.y) + r * cols;
-      const float mean = scale * sum_of(cols, [&](i64 i, i64 n) { return load(x + i, n); });
-      const float variance = scale * sum_of(cols, [&](i64 i, i64 n) {
-                               const vf d = load(x + i, n) - mean;
-                               return d * d;
-                             });
-      const float rstd = 1.0f / __builtin_sqrtf(variance + p.eps);
-      each_vector(cols, [&](i64 i, i64 n) {
-        store(y + i, (load(x + i, n) - mean) * rstd * load(w + i, n) + load(b + i, n), n);
-      });
+      const Moments m = normalize_row(static_cast<const T*>(p.x) + r * cols, w, b, cols, p.eps,
+                                      static_cast<T*>(p.y) + r * cols);
       if (p.stats) {
-        p.stats[2 * r] = mean;
-        p.stats[2 * r + 1] = rstd;
+        p.stats[2 * r] = m.mean;
+        p.stats[2 * r + 1] = m.rstd;
       }
     }
   });

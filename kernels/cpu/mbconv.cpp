@@ -21,10 +21,10 @@
 
 #include "kernels/cpu/depthwise.h"
 #include "kernels/cpu/depthwise_tile.h"
+#include "kernels/cpu/product_local.h"
 
 namespace {
 
-static_assert(kKC >= k::kMbConvDepth);
 constexpr i64 kRoom =
     i64{640} << 10;  // bytes of a strip's rows between x and y; weights take up to 300 KB more
 
@@ -61,41 +61,21 @@ struct Space {
   Word* strip;
 };
 
-// Rows [0, m) of A [m,k] times `panels` of B [n,k]: finish(sums, row, rows, column, width) for each tile.
-// Rows at `next` are those that the next call will read.
-template <class Tile, class T, class Finish>
-BP_INLINE void multiply(const T* a, i64 m, i64 k, i64 n, const Word* panels, const T* next,
-                        const Space<T>& space, const Finish& finish) {
-  constexpr bool kInPlace = Tile::kPair == 1 && std::is_same_v<T, float>;
-  const i64 words = words_of<Tile>(k), count = blocks_of(n, kNR), pace = blocks_of(Tile::kRows, count);
-  k::Matmul p{};
-  p.lda = k;
-  for (i64 row = 0; row < m; row += Tile::kRows) {
-    const i64 rows = std::min<i64>(Tile::kRows, m - row);
-    const T* const ahead = row + rows < m ? a + (row + rows) * k : next;
-    if constexpr (!kInPlace) pack_strip<Tile::kPair>(p, a, row, rows, 0, k, words, space.strip);
-    for (i64 j = 0; j < count; ++j) {
-      const i64 width = std::min<i64>(kNR, n - j * kNR);
-      const Word* const panel = panels + j * words * kNR;
-      if constexpr (kInPlace)
-        Tile::run_rows(static_cast<int>(rows), width <= kLanes, reinterpret_cast<const Word*>(a + row * k), k,
-                       panel, k, space.sums, kNR, false, reinterpret_cast<const Word*>(ahead + j * pace * k),
-                       pace);
-      else
-        Tile::run(static_cast<int>(rows), width <= kLanes, space.strip, panel, words, space.sums, kNR, false);
-      finish(space.sums, row, rows, j * kNR, width);
-    }
-  }
-}
-
 template <class Tile, class T, int stride>
 class Walk {
+  using Product = LocalProduct<Tile, T>;
+
  public:
   // Rows of the expanded map that a tile of outputs sees.
   static constexpr i64 kRing = inputs_across<stride>(kTileRows);
 
   Walk(const k::MbConv& p, const T* zeros, const float* project_bias)
-      : p_(p), zeros_(zeros), project_bias_(project_bias), units_(p, kRing, sizeof(T)) {
+      : p_(p),
+        zeros_(zeros),
+        project_bias_(project_bias),
+        to_hidden_(p.c, p.hidden, p.packed_expand),
+        to_output_(p.hidden, p.o, p.packed_project),
+        units_(p, kRing, sizeof(T)) {
     depthwise_.weight = p.spatial, depthwise_.bias = p.spatial_bias, depthwise_.c = p.hidden;
     depthwise_.act = k::Act::gelu;
   }
@@ -116,14 +96,15 @@ class Walk {
     const i64 c = p_.hidden;
     T* const ring = scratch<T>(4, kRing * widest() * c);
     T* const middle = scratch<T>(5, (kTileRows * units_.cols + 1) * c);
-    float* const sums = scratch<float>(6, Tile::kRows * kNR + kOutputs * c);
-    Word* const strip = scratch<Word>(7, Tile::kRows * kAStride + widest() * p_.c);
+    const i64 most_sums = std::max(to_hidden_.sums(), to_output_.sums()), strip_words = Product::kStrip;
+    float* const sums = scratch<float>(6, most_sums + kOutputs * c);
+    Word* const strip = scratch<Word>(7, strip_words + widest() * p_.c);
     return {ring,
             middle,
             middle + kTileRows * units_.cols * c,
-            reinterpret_cast<T*>(strip + Tile::kRows * kAStride),
+            reinterpret_cast<T*>(strip + strip_words),
             sums,
-            sums + Tile::kRows * kNR,
+            sums + most_sums,
             strip};
   }
 
@@ -157,12 +138,11 @@ class Walk {
     T* const to = ring_row(row, space);
     k::Matmul m{};
     m.alpha = 1, m.act = k::Act::gelu, m.ldc = p_.hidden;
-    multiply<Tile>(a, right - left, p_.c, p_.hidden, static_cast<const Word*>(p_.packed_expand),
-                   a + p_.w * p_.c, space,
-                   [&](const float* sums, i64 first, i64 rows, i64 column, i64 width) {
-                     finish_rows<T>(m, sums, kNR, rows, width, static_cast<const T*>(p_.expand_bias) + column,
-                                    nullptr, to + first * p_.hidden + column);
-                   });
+    to_hidden_(a, right - left, a + p_.w * p_.c, space.sums, space.strip,
+               [&](const float* sums, i64 first, i64 rows, i64 column, i64 width) {
+                 finish_rows<T>(m, sums, kNR, rows, width, static_cast<const T*>(p_.expand_bias) + column,
+                                nullptr, to + first * p_.hidden + column);
+               });
   }
 
   // A tile of the depthwise convolution, outputs (row, col) on, to its place in the middle map.
@@ -184,14 +164,13 @@ class Walk {
   void project(const Units::Unit& u, i64 row, i64 rows, const Space<T>& space) const {
     const i64 cols = u.col1 - u.col0;
     const i64 corner = (u.image * units_.oh + row) * units_.ow + u.col0;
-    multiply<Tile>(static_cast<const T*>(space.middle), rows * cols, p_.hidden, p_.o,
-                   static_cast<const Word*>(p_.packed_project), space.middle, space,
-                   [&](const float* sums, i64 first, i64 count, i64 column, i64 width) {
-                     for (i64 i = 0; i < count; ++i) {
-                       const i64 pixel = corner + (first + i) / cols * units_.ow + (first + i) % cols;
-                       finish(sums + i * kNR, column, width, pixel);
-                     }
-                   });
+    to_output_(space.middle, rows * cols, space.middle, space.sums, space.strip,
+               [&](const float* sums, i64 first, i64 count, i64 column, i64 width) {
+                 for (i64 i = 0; i < count; ++i) {
+                   const i64 pixel = corner + (first + i) / cols * units_.ow + (first + i) % cols;
+                   finish(sums + i * kNR, column, width, pixel);
+                 }
+               });
   }
   BP_INLINE void finish(const float* sums, i64 column, i64 width, i64 pixel) const {
     const float *const bias = project_bias_ + column, *const x = p_.x + pixel * p_.o + column;
@@ -205,6 +184,7 @@ class Walk {
   const k::MbConv& p_;
   const T* zeros_;
   const float* project_bias_;
+  Product to_hidden_, to_output_;
   Units units_;
   k::Depthwise depthwise_{};
 };

@@ -41,6 +41,7 @@ const k::Kernels& table() {
       .squared_norms = squared_norms,
       .adamw = adamw,
       .mbconv = mbconv,
+      .mlp = mlp,
       .packed_bytes = packed_bytes,
       .pack_weight = pack_weight,
   };

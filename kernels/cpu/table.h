@@ -24,6 +24,7 @@ void conv2d_backward(const k::Conv2dBackward&);
 void depthwise(const k::Depthwise&);
 void depthwise_backward(const k::DepthwiseBackward&);
 void mbconv(const k::MbConv&);
+void mlp(const k::Mlp&);
 void attention(const k::Attention&);
 void attention_backward(const k::AttentionBackward&);
 void window_attention(const k::WindowAttention&);

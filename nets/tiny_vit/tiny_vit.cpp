@@ -63,8 +63,7 @@ Tensor Block::operator()(const Tensor& x) const {
   });
   const Tensor y = within("local_conv", [&] { return cast(local_conv(attended), x.dtype()); });
   const Scope part("mlp");
-  const auto mlp = [&](const Tensor& rows) { return fc2(fc1(mlp_norm(rows), Act::gelu), Act::none, rows); };
-  return fc1.weight.tracks_grad() ? mlp(y) : in_bands(y, fc1.out, mlp);
+  return mlp(y, {mlp_norm.weight, mlp_norm.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias}, mlp_norm.eps);
 }
 
 TinyVit::TinyVit(i64 last_merging_stride) : stem1(stem(3, 32)), stem2(stem(32, kDims[0])) {
