@@ -117,7 +117,8 @@ struct LayerNorm {  // y = (x - mean) * rstd * w + b over the last axis; stats [
   float eps;
   DType dtype;
 };
-struct Mlp {  // y = x + fc2 GELU(fc1 LayerNorm(x)); x, y [rows,c] and the norm's w, b are f32, the rest `dtype`
+struct Mlp {  // y = x + fc2 GELU(fc1 LayerNorm(x)); x, y [rows,c] and the norm's w, b are f32, the rest
+              // `dtype`
   const float *x, *norm_w, *norm_b;
   const void *bias1, *bias2;
   float* y;
