@@ -43,7 +43,7 @@ struct Units {
     strips = blocks_of(ow, cols);
     const i64 base = p.n * strips, wanted = threads() == 1 ? 1 : 8 * threads();
     segments = std::max(blocks_of(threads(), base), std::min(blocks_of(wanted, base), oh / 32));
-    rows = blocks_of(blocks_of(oh, segments), kTileRows) * kTileRows;
+    rows = blocks_of(oh, segments);
     segments = blocks_of(oh, rows);
   }
   i64 count(i64 images) const { return images * strips * segments; }
