@@ -1,28 +1,15 @@
 // Layers done in bands give the bytes that they give at once.
 #include <doctest/doctest.h>
 
-#include <cstring>
-
 #include "engine/ops.h"
-#include "engine/rng.h"
 #include "engine/trace.h"
 #include "nets/bands.h"
+#include "tests/random_tensors.h"
 
 using namespace bp;
+using namespace bp::testing;
 
 namespace {
-
-Tensor some(Shape shape, std::uint64_t seed) {
-  std::vector<float> values(static_cast<std::size_t>(shape.numel()));
-  for (std::uint32_t i = 0; i < values.size(); ++i)
-    values[i] = uniform(philox({i, 0, 0, 0}, philox_key(seed))[0]) - 0.5f;
-  return from_values(shape, values);
-}
-
-bool same_bytes(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() &&
-         std::memcmp(a.raw(), b.raw(), static_cast<std::size_t>(a.numel()) * sizeof(float)) == 0;
-}
 
 // Counts the calls that f gets.
 Layers counted(const Layers& f, int& calls) {

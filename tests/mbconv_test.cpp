@@ -2,33 +2,20 @@
 // kind, both types, any number of threads, and AMX on its stand-in.
 #include <doctest/doctest.h>
 
-#include <cstring>
 #include <stdexcept>
 
 #include "engine/ops.h"
 #include "engine/profile.h"
-#include "engine/rng.h"
 #include "kernels/cpu/bf16_dot.h"
 #include "kernels/cpu/dispatch.h"
 #include "tests/errors.h"
 #include "tests/ladders_cpu_case.h"
+#include "tests/random_tensors.h"
 
 using namespace bp;
 using namespace bp::testing;
 
 namespace {
-
-Tensor some(const Shape& shape, std::uint32_t seed, float scale) {
-  std::vector<float> values(static_cast<std::size_t>(shape.numel()));
-  for (std::uint32_t i = 0; i < values.size(); ++i)
-    values[i] = scale * (uniform(philox({i, seed, 0, 0}, philox_key(1))[0]) - 0.5f);
-  return from_values(shape, values);
-}
-
-bool same_bytes(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.raw(), b.raw(), static_cast<std::size_t>(a.numel()) * sizeof(float)) == 0;
-}
 
 struct Case {
   i64 n, h, w, c, hidden, o, stride;
