@@ -82,7 +82,8 @@ TEST_CASE("the teacher's masks: at once on the page, at full size in the file, a
     // Saved before there is an embedding: the mask follows.
     CHECK(r.client.put("/api/images/1", with_box(0, box)).status == 200);
     CHECK(mentions(events.receive("\"ready\""), "{\"embedding\":\"ready\",\"image\":1}"));
-    CHECK(r.client.get("/api/images/0/embedding").json()["state"] == "none");
+    // Its turn may come only now that it is asked for; then it fails.
+    until([&] { return r.client.get("/api/images/0/embedding").json()["state"] == "none"; });
     CHECK(r.client.get("/api/images/1/embedding").json()["state"] == "ready");
 
     const Answer answer = r.client.post("/api/images/1/mask", box);
