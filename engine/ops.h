@@ -47,8 +47,10 @@ Tensor depthwise(const Tensor& x, const Tensor& w, const Tensor& bias, i64 strid
 
 // MBConv (MobileNetV2's inverted residual) with BatchNorm folded, as in TinyViT: y = project GELU(depthwise
 // GELU(expand x)), with shortcut GELU(x + that). x [N,H,W,C], of any type; expand [hidden,1,1,C], spatial
-// [3,3,hidden], project [O,1,1,hidden] and their biases, of the type that the maps between have. In inference
-// on the processor the maps between stay in the caches, where expand and project are packed.
+// [3,3,hidden], project [O,1,1,hidden] and their biases, all there and of the type that the maps between
+// have; stride 1 or 2 -> y [N,(H-1)/stride+1,(W-1)/stride+1,O] of x's type. A shortcut needs stride 1 and O =
+// C. In inference on the processor the maps between stay in the caches where x is f32, expand and project are
+// packed and C and hidden at most 256; in bf16 what is added to x is then not rounded first.
 struct MbConvWeights {
   const Tensor &expand, &expand_bias, &spatial, &spatial_bias, &project, &project_bias;
 };
@@ -58,8 +60,9 @@ Tensor mbconv(const Tensor& x, const MbConvWeights& w, i64 stride, bool shortcut
 Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, float eps);
 
 // A transformer's MLP: x + fc2 GELU(fc1 LayerNorm(x)). x [..,C]; norm and its bias [C] of one type, fc1
-// [hidden,C], fc2 [C,hidden] and their biases of one, which the rows between have; the sum has x's. In
-// inference on the processor the rows between stay in the caches, where fc1 and fc2 are packed.
+// [hidden,C], fc2 [C,hidden] and their biases of one, which the rows between have -> [..,C] of x's type. In
+// inference on the processor the rows between stay in the caches where x and the norm are f32 and fc1 and fc2
+// packed, in f32 only from 2^21 hidden numbers on; in bf16 what is added to x is then not rounded first.
 struct MlpWeights {
   const Tensor &norm, &norm_bias, &fc1, &bias1, &fc2, &bias2;
 };

@@ -189,6 +189,30 @@ void check_all_grids() {
   for (const float shift : {-100.0f, 100.0f}) check_grid<T>({9, 9, 2, 8, 9, 9, false, true}, shift);
 }
 
+// Rows that lie one after another, of one head.
+template <class T>
+k::Attention one_head(const std::vector<T>& q, const std::vector<T>& k, const std::vector<T>& v,
+                      std::vector<T>& o, float* lse, i64 queries, i64 keys, i64 d) {
+  return {.q = q.data(),
+          .k = k.data(),
+          .v = v.data(),
+          .o = o.data(),
+          .lse = lse,
+          .batch = 1,
+          .heads = 1,
+          .nq = queries,
+          .nk = keys,
+          .d = d,
+          .q_row = d,
+          .k_row = d,
+          .v_row = d,
+          .q_batch = 0,
+          .k_batch = 0,
+          .v_batch = 0,
+          .scale = 1,
+          .dtype = kType<T>};
+}
+
 // One query whose logits are given, beside values that name their keys.
 template <class T>
 void check_logits(const std::vector<float>& logits, double tolerance) {
@@ -199,24 +223,7 @@ void check_logits(const std::vector<float>& logits, double tolerance) {
   for (i64 t = 0; t < keys; ++t)
     k[static_cast<std::size_t>(t * d)] = from_f32<T>(logits[static_cast<std::size_t>(t)]);
   float lse = 0;
-  cpu::kernels().attention({.q = q.data(),
-                            .k = k.data(),
-                            .v = v.data(),
-                            .o = o.data(),
-                            .lse = &lse,
-                            .batch = 1,
-                            .heads = 1,
-                            .nq = 1,
-                            .nk = keys,
-                            .d = d,
-                            .q_row = d,
-                            .k_row = d,
-                            .v_row = d,
-                            .q_batch = 0,
-                            .k_batch = 0,
-                            .v_batch = 0,
-                            .scale = 1,
-                            .dtype = kType<T>});
+  cpu::kernels().attention(one_head<T>(q, k, v, o, &lse, 1, keys, d));
   const Row row = softmax_row(
       keys, d, [&](i64 t) { return logits[static_cast<std::size_t>(t)]; },
       [&](i64 t, i64 c) { return to_f32(v[static_cast<std::size_t>(t * d + c)]); });
@@ -296,24 +303,7 @@ TEST_CASE("attention passes on what is not a number, and survives logits far apa
       const auto v = random<float>(keys * d, 3);
       std::vector<float> o(static_cast<std::size_t>(queries * d));
       q[static_cast<std::size_t>(3 * d + 1)] = NAN;
-      cpu::kernels().attention({.q = q.data(),
-                                .k = k.data(),
-                                .v = v.data(),
-                                .o = o.data(),
-                                .lse = nullptr,
-                                .batch = 1,
-                                .heads = 1,
-                                .nq = queries,
-                                .nk = keys,
-                                .d = d,
-                                .q_row = d,
-                                .k_row = d,
-                                .v_row = d,
-                                .q_batch = 0,
-                                .k_batch = 0,
-                                .v_batch = 0,
-                                .scale = 1,
-                                .dtype = DType::f32});
+      cpu::kernels().attention(one_head<float>(q, k, v, o, nullptr, queries, keys, d));
       for (i64 i = 0; i < queries; ++i)
         for (i64 c = 0; c < d; ++c) {
           const float x = o[static_cast<std::size_t>(i * d + c)];

@@ -25,8 +25,8 @@
 
 namespace {
 
-constexpr i64 kRoom =
-    i64{640} << 10;  // bytes of a strip's rows between x and y; weights take up to 300 KB more
+// Bytes of a strip's rows between x and y; weights take up to 300 KB more.
+constexpr i64 kRoom = i64{640} << 10;
 
 // How the outputs are cut into units of work: strips of columns as wide as kRoom allows, and these into
 // segments, whose first and last rows of the expanded map are computed twice.
