@@ -1,22 +1,26 @@
 // A folder of its own for each test case, removed at its end.
 #pragma once
+#include <cerrno>
 #include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 struct TempFolder {
   std::filesystem::path path;
 
   TempFolder() {
+    // mkdtemp() puts what makes the name unique in place of the X.
     std::string name = (std::filesystem::temp_directory_path() / "boxprompt-test-XXXXXX").string();
-    if (mkdtemp(name.data())) path = name;
+    if (!mkdtemp(name.data())) throw std::system_error(errno, std::generic_category(), name);
+    path = name;
   }
   ~TempFolder() {
     std::error_code ignored;
-    if (!path.empty()) std::filesystem::remove_all(path, ignored);
+    std::filesystem::remove_all(path, ignored);
   }
   TempFolder(const TempFolder&) = delete;
   TempFolder& operator=(const TempFolder&) = delete;
